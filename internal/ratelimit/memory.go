@@ -1,0 +1,137 @@
+package ratelimit
+
+import (
+	"hash/maphash"
+	"math"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/golang-lru/v2/simplelru"
+	"golang.org/x/time/rate"
+)
+
+const (
+	defaultKeys   = 100_000
+	maxShards     = 64   // locks; a power of two
+	keysPerShard  = 64   // a table too small for this many has fewer shards
+	slotsPerShard = 1024 // debts remembered, 8 bytes each; a power of two
+)
+
+// A Table holds the buckets of all limiters, a bounded number of them.
+type Table struct {
+	now    func() time.Time
+	base   time.Time
+	seeds  [2]maphash.Seed // of this table: callers cannot aim at a bucket or a slot
+	shards []shard
+}
+
+// A shard is the part of a table under one lock.
+type shard struct {
+	mu      sync.Mutex
+	now     time.Time // of the decision being made; never goes back
+	buckets *simplelru.LRU[bucketKey, *rate.Limiter]
+	debts   [slotsPerShard]time.Duration // since base; when the last of a slot's evicted buckets is full again
+}
+
+// A bucketKey names a bucket: two keyed hashes, independent of each other, of
+// the caller's key and the limiter. Should two keys ever meet in all 128 bits,
+// they share one bucket, which is stricter than two.
+type bucketKey [2]uint64
+
+// NewTable returns a table of at most maxKeys buckets, 100 000 if maxKeys is not
+// positive; there is no table without a bound. A nil now means time.Now.
+func NewTable(maxKeys int, now func() time.Time) *Table {
+	if maxKeys <= 0 {
+		maxKeys = defaultKeys
+	}
+	if now == nil {
+		now = time.Now
+	}
+	shards := 1
+	for shards < maxShards && maxKeys/(2*shards) >= keysPerShard {
+		shards *= 2
+	}
+	t := &Table{now: now, base: now(), seeds: [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()}, shards: make([]shard, shards)}
+	for i := range t.shards {
+		s := &t.shards[i]
+		s.now = t.base
+		// The only error of NewLRU is a size below one.
+		s.buckets, _ = simplelru.NewLRU(maxKeys/shards, t.remember(s))
+	}
+	return t
+}
+
+// take makes one decision. The shard's lock covers it whole: the clock is read
+// under it and never goes back, because rate.Limiter makes up tokens when it is
+// asked about an earlier time after a later one (golang/go#56287).
+func (t *Table) take(l *Limiter, text string) Decision {
+	key := bucketKey{maphash.String(t.seeds[0], text) ^ l.id[0], maphash.String(t.seeds[1], text) ^ l.id[1]}
+	s := &t.shards[key[0]&uint64(len(t.shards)-1)]
+
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if now := t.now(); now.After(s.now) {
+		s.now = now
+	}
+	bucket, ok := s.buckets.Get(key)
+	if !ok {
+		bucket = t.open(s, l, key)
+		s.buckets.Add(key, bucket)
+	}
+	allowed := bucket.AllowN(s.now, 1)
+	return l.decision(allowed, bucket.TokensAt(s.now))
+}
+
+// open returns a bucket that is full but for the debt in its slot.
+func (t *Table) open(s *shard, l *Limiter, key bucketKey) *rate.Limiter {
+	bucket := rate.NewLimiter(l.rate, l.burst)
+	full := t.base.Add(*s.debt(key))
+	if !full.After(s.now) {
+		return bucket
+	}
+	// Emptied just so long ago that it is full when the debt is paid. A debt
+	// another limiter left may be longer than this bucket takes to fill: then it
+	// is empty now, and no emptier than that.
+	empty := full.Add(-l.wait(float64(l.burst)))
+	if empty.After(s.now) {
+		empty = s.now
+	}
+	bucket.AllowN(empty, l.burst)
+	return bucket
+}
+
+// remember returns what keeps the debt of each bucket that s evicts.
+func (t *Table) remember(s *shard) simplelru.EvictCallback[bucketKey, *rate.Limiter] {
+	return func(key bucketKey, bucket *rate.Limiter) {
+		missing := float64(bucket.Burst()) - bucket.TokensAt(s.now)
+		if missing <= 0 {
+			return
+		}
+		full := s.now.Add(duration(missing / float64(bucket.Limit()))).Sub(t.base)
+		debt := s.debt(key)
+		*debt = max(*debt, full)
+	}
+}
+
+// debt is the slot of key, which the half of it that did not choose the shard
+// chooses.
+func (s *shard) debt(key bucketKey) *time.Duration { return &s.debts[key[1]&(slotsPerShard-1)] }
+
+func (l *Limiter) decision(allowed bool, tokens float64) Decision {
+	tokens = max(tokens, 0)
+	return Decision{
+		Allowed:    allowed,
+		Remaining:  int(tokens),
+		RetryAfter: l.wait(1 - tokens),
+		Reset:      l.wait(float64(l.burst) - tokens),
+	}
+}
+
+// wait is how long n tokens take to come.
+func (l *Limiter) wait(n float64) time.Duration { return duration(max(n, 0) / float64(l.rate)) }
+
+// duration rounds up to the nanosecond and stops short of overflow, with room to
+// be added to a time.
+func duration(seconds float64) time.Duration {
+	return time.Duration(min(math.Ceil(seconds*float64(time.Second)), math.MaxInt64/4))
+}
