@@ -1,0 +1,80 @@
+package telemetry
+
+import (
+	"bufio"
+	"context"
+	"io"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	queuedLines   = 8192 // lines waiting to be written; more are dropped and counted
+	flushInterval = 50 * time.Millisecond
+)
+
+// Lines writes whole lines to a writer in the background, so that a full disk
+// or a blocked pipe never holds up a request.
+type Lines struct {
+	out     io.Writer
+	queue   chan []byte
+	dropped atomic.Uint64
+}
+
+// NewLines returns Lines that write to out once Run runs.
+func NewLines(out io.Writer) *Lines {
+	return &Lines{out: out, queue: make(chan []byte, queuedLines)}
+}
+
+// Add queues line, which must end with a newline and not be changed afterwards.
+// If the queue is full the line is dropped and counted.
+func (l *Lines) Add(line []byte) {
+	select {
+	case l.queue <- line:
+	default:
+		l.dropped.Add(1)
+	}
+}
+
+// Dropped is the number of lines that were not written.
+func (l *Lines) Dropped() uint64 { return l.dropped.Load() }
+
+// Run writes until ctx ends, then writes what is queued and returns. A failed
+// write loses its lines, which are counted as dropped.
+func (l *Lines) Run(ctx context.Context) error {
+	buffer := bufio.NewWriterSize(l.out, 64<<10)
+	tick := time.NewTicker(flushInterval)
+	defer tick.Stop()
+	for {
+		select {
+		case line := <-l.queue:
+			l.write(buffer, line)
+		case <-tick.C:
+			l.flush(buffer)
+		case <-ctx.Done():
+			for {
+				select {
+				case line := <-l.queue:
+					l.write(buffer, line)
+				default:
+					l.flush(buffer)
+					return nil
+				}
+			}
+		}
+	}
+}
+
+func (l *Lines) write(buffer *bufio.Writer, line []byte) {
+	if _, err := buffer.Write(line); err != nil {
+		l.dropped.Add(1)
+		buffer.Reset(l.out) // a bufio.Writer refuses everything after an error
+	}
+}
+
+func (l *Lines) flush(buffer *bufio.Writer) {
+	if err := buffer.Flush(); err != nil {
+		l.dropped.Add(1)
+		buffer.Reset(l.out)
+	}
+}
