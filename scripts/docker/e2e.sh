@@ -179,7 +179,7 @@ else
 fi
 if [[ ${COMPOSE:-} = both ]]; then
   second=$("$here/compose2.sh") || die "Compose 2 was not built"
-  composes+=("$second compose")
+  composes+=("$second")
 fi
 
 # In the test the ports are any free ones, and the API can be reached past the gateway.
