@@ -21,7 +21,7 @@ COPY configs/drop-in.yaml /etc/sallyport/gateway.yaml
 # The probes must be reached from outside the container; the port is not published.
 ENV ADMIN_LISTEN=:9090
 EXPOSE 8080
-HEALTHCHECK --interval=5s --timeout=3s --start-period=10s --retries=3 \
+HEALTHCHECK --interval=5s --timeout=5s --start-period=10s --retries=3 \
     CMD ["/gateway", "healthcheck", "-c", "/etc/sallyport/gateway.yaml"]
 ENTRYPOINT ["/gateway"]
 CMD ["run", "-c", "/etc/sallyport/gateway.yaml"]
