@@ -1,0 +1,113 @@
+package proxy
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/netip"
+	"strings"
+
+	"github.com/sallyport/sallyport/internal/auth"
+	"github.com/sallyport/sallyport/internal/ratelimit"
+)
+
+// Limit is one rate limit of a route: how often, and counted by what.
+type Limit struct {
+	Limiter *ratelimit.Limiter
+	Key     string // subject, ip, route, claim:NAME or header:NAME
+}
+
+// early reports whether the limit is asked before authentication.
+func (l Limit) early() bool { return l.Key == "ip" || l.Key == "route" }
+
+// label is the limit's bounded label in metrics.
+func (l Limit) label() string {
+	kind, _, _ := strings.Cut(l.Key, ":")
+	return kind
+}
+
+// maxKey bounds what is read of one key, in bytes; longer values share a bucket
+// with those that begin alike.
+const maxKey = 512
+
+// bucket returns the bucket x counts in. It begins with the limit's own key, so
+// that those of two limits never collide, nor one issuer's subjects with
+// another's. Without the principal, claim or header asked for, the address
+// counts.
+func (l Limit) bucket(x *exchange) string {
+	kind, name, _ := strings.Cut(l.Key, ":")
+	switch kind {
+	case "route":
+		return "route"
+	case "subject":
+		if p := x.principal; p != nil {
+			return l.of("value", p.Issuer, p.Subject)
+		}
+	case "claim":
+		if value, ok := claimKey(x.principal, name); ok {
+			return l.of("value", x.principal.Issuer, value)
+		}
+	case "header":
+		if values := x.fields.Values(http.CanonicalHeaderKey(name)); len(values) > 0 {
+			return l.of("value", "", strings.Join(values, ","))
+		}
+	}
+	return l.of("ip", "", network(x.client))
+}
+
+// of joins the parts of a bucket's name; NUL stands in none but the last.
+func (l Limit) of(kind, issuer, value string) string {
+	return cut(l.Key + "\x00" + kind + "\x00" + issuer + "\x00" + value)
+}
+
+func cut(key string) string { return key[:min(len(key), maxKey)] }
+
+// claimKey is a claim's value as JSON text.
+func claimKey(p *auth.Principal, name string) (string, bool) {
+	if p == nil || p.Claims[name] == nil {
+		return "", false
+	}
+	if s, ok := p.Claims[name].(string); ok {
+		return s, true
+	}
+	text, err := json.Marshal(p.Claims[name])
+	return string(text), err == nil
+}
+
+// network is what one caller can be expected to hold: an IPv4 address, or an
+// IPv6 /64.
+func network(addr netip.Addr) string {
+	if addr.Is6() && !addr.Is4In6() {
+		if prefix, err := addr.Prefix(64); err == nil {
+			return prefix.Addr().String()
+		}
+	}
+	return addr.String()
+}
+
+// limits asks the route's limits that stand before, or after, authentication.
+func (p *Proxy) limits(x *exchange, early bool) error {
+	for _, l := range x.route.Limits {
+		if l.early() != early {
+			continue
+		}
+		note := limitNote{l.Limiter, l.Limiter.Allow(l.bucket(x))}
+		if !note.decision.Allowed {
+			x.limit = note
+			p.metrics.limited.WithLabelValues(x.route.Name, l.label()).Inc()
+			return tooMany(note, l.label())
+		}
+		if x.limit.limiter == nil || note.decision.Remaining < x.limit.decision.Remaining {
+			x.limit = note
+		}
+	}
+	return nil
+}
+
+// describe sets the RateLimit header fields, if a limit was asked.
+func (n limitNote) describe(h http.Header) {
+	if n.limiter == nil {
+		return
+	}
+	h["Ratelimit-Policy"] = []string{n.limiter.Policy()}
+	h["Ratelimit"] = []string{n.decision.Header(n.limiter)}
+}

@@ -1,0 +1,223 @@
+package proxy
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"strconv"
+	"time"
+	"unicode/utf8"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/sallyport/sallyport/internal/telemetry"
+)
+
+// Metrics are the proxy's series (CONTRACT 10). Their labels come from the
+// configuration or from fixed words: a caller can create no new series.
+type Metrics struct {
+	requests  *prometheus.CounterVec
+	duration  *prometheus.HistogramVec
+	upstream  *prometheus.HistogramVec
+	decisions *prometheus.CounterVec
+	limited   *prometheus.CounterVec
+	inFlight  prometheus.Gauge
+}
+
+// NewMetrics makes the series and registers them with reg.
+func NewMetrics(reg prometheus.Registerer) *Metrics {
+	buckets := []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30}
+	m := &Metrics{
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "gateway_requests_total", Help: "Requests answered, by route, method and status."}, []string{"route", "method", "code"}),
+		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "gateway_request_duration_seconds", Help: "Time from a request's arrival to the end of its answer.", Buckets: buckets}, []string{"route"}),
+		upstream: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "gateway_upstream_duration_seconds", Help: "Time from sending a request up to the header of the upstream's answer.", Buckets: buckets}, []string{"route"}),
+		decisions: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "gateway_auth_decisions_total", Help: "Decisions on who may pass, by result and reason."}, []string{"route", "result", "reason"}),
+		limited: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "gateway_rate_limited_total", Help: "Requests refused by a rate limit, by the kind of its key."}, []string{"route", "key"}),
+		inFlight: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "gateway_in_flight_requests", Help: "Requests being served at this moment."}),
+	}
+	reg.MustRegister(m.requests, m.duration, m.upstream, m.decisions, m.limited, m.inFlight)
+	return m
+}
+
+// record watches one answer, so that every request is logged and counted once,
+// however it ends. It must be outermost: what it does not wrap, it does not see.
+type record struct {
+	http.ResponseWriter
+	p      *Proxy
+	x      *exchange
+	status int
+	bytes  int64
+}
+
+func (p *Proxy) observe(w http.ResponseWriter, x *exchange) *record {
+	p.metrics.inFlight.Inc()
+	return &record{ResponseWriter: w, p: p, x: x}
+}
+
+// Unwrap lets http.ResponseController reach the server's own writer.
+func (rec *record) Unwrap() http.ResponseWriter { return rec.ResponseWriter }
+
+// WriteHeader notes the final status; informational ones pass unseen.
+func (rec *record) WriteHeader(status int) {
+	if rec.status == 0 && (status >= 200 || status == http.StatusSwitchingProtocols) {
+		rec.status = status
+	}
+	rec.ResponseWriter.WriteHeader(status)
+}
+
+func (rec *record) Write(b []byte) (int, error) {
+	if rec.status == 0 {
+		rec.status = http.StatusOK
+	}
+	n, err := rec.ResponseWriter.Write(b)
+	rec.bytes += int64(n)
+	return n, err
+}
+
+// finish counts and logs the request. A panic that is not ReverseProxy's way to
+// end a broken answer is logged with its stack and answered with a plain 500.
+func (rec *record) finish() {
+	p, x := rec.p, rec.x
+	p.metrics.inFlight.Dec()
+	panicked := recover()
+	switch err, _ := panicked.(error); {
+	case panicked == nil:
+	case errors.Is(err, http.ErrAbortHandler):
+		if x.reason == "" {
+			x.reason = "aborted"
+		}
+	default:
+		p.log.Error("request panicked", "request_id", x.id, "route", x.routeName(), "panic", panicked, "stack", string(debug.Stack()))
+		if rec.status == 0 {
+			p.refuse(rec, x, "internal", errors.New("panic"))
+		}
+	}
+	took := p.now().Sub(x.start)
+	rec.count(took)
+	rec.log(took)
+	if panicked != nil && rec.status != http.StatusInternalServerError {
+		panic(http.ErrAbortHandler)
+	}
+}
+
+func (rec *record) count(took time.Duration) {
+	m, route := rec.p.metrics, rec.x.routeName()
+	m.requests.WithLabelValues(route, methodLabel(rec.x.method), strconv.Itoa(rec.status)).Inc()
+	m.duration.WithLabelValues(route).Observe(took.Seconds())
+	if rec.x.upstream > 0 {
+		m.upstream.WithLabelValues(route).Observe(rec.x.upstream.Seconds())
+	}
+}
+
+// methodLabel bounds the method label: a caller may send any word.
+func methodLabel(method string) string {
+	switch method {
+	case "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE":
+		return method
+	}
+	return "other"
+}
+
+// accessLine is one line of the access log.
+type accessLine struct {
+	Time       time.Time `json:"time"`
+	RequestID  string    `json:"request_id"`
+	Route      string    `json:"route"`
+	Method     string    `json:"method"`
+	Path       string    `json:"path"`
+	Status     int       `json:"status"`
+	Bytes      int64     `json:"bytes"`
+	DurationMS float64   `json:"duration_ms"`
+	Upstream   string    `json:"upstream,omitempty"`
+	UpstreamMS float64   `json:"upstream_ms,omitempty"`
+	Subject    string    `json:"subject,omitempty"`
+	Issuer     string    `json:"issuer,omitempty"`
+	Decision   string    `json:"decision"`
+	Reason     string    `json:"reason,omitempty"`
+	IP         string    `json:"ip"`
+}
+
+// maxLogged bounds a field of the access log that a caller chooses, in bytes.
+const maxLogged = 2048
+
+func (rec *record) log(took time.Duration) {
+	x := rec.x
+	rec.explainFailure()
+	if rec.p.access == nil {
+		return
+	}
+	line := accessLine{
+		Time: x.start.UTC(), RequestID: x.id, Route: x.routeName(), Method: capped(x.method, 32), Path: capped(x.loggedPath(), maxLogged),
+		Status: rec.status, Bytes: rec.bytes, DurationMS: milliseconds(took), Upstream: x.server, UpstreamMS: milliseconds(x.upstream),
+		Decision: x.decision(), Reason: x.reason, IP: x.client.String(),
+	}
+	if x.principal != nil {
+		line.Subject, line.Issuer = capped(x.principal.Subject, maxLogged), x.principal.Issuer
+	}
+	var b bytes.Buffer
+	encoder := json.NewEncoder(&b)
+	encoder.SetEscapeHTML(false)
+	if err := encoder.Encode(line); err != nil {
+		rec.p.log.Error("access line not encoded", "request_id", x.id, "error", err)
+		return
+	}
+	rec.p.access.Add(b.Bytes())
+}
+
+// explainFailure logs what the caller is not told. Refusals of callers are for
+// debugging; failures behind the gateway are the operator's.
+func (rec *record) explainFailure() {
+	x := rec.x
+	if x.cause == nil {
+		return
+	}
+	level := slog.LevelDebug
+	if rec.status >= 500 {
+		level = slog.LevelWarn
+	}
+	rec.p.log.LogAttrs(context.Background(), level, "request refused",
+		slog.String("request_id", x.id), slog.String("route", x.routeName()), slog.String("check", x.failed),
+		slog.Int("status", rec.status), slog.String("reason", x.reason), slog.String("cause", capped(x.cause.Error(), maxLogged)))
+}
+
+// loggedPath is the path without its query: the normal form, or the raw target
+// where there is none.
+func (x *exchange) loggedPath() string {
+	if x.at.path != "" {
+		return x.at.path
+	}
+	return telemetry.WithoutQuery(x.target)
+}
+
+// decision is what the checks said: an upstream that failed does not make a
+// request denied.
+func (x *exchange) decision() string {
+	switch x.failed {
+	case "", "upstream":
+		return "allow"
+	}
+	return "deny"
+}
+
+func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
+
+// capped cuts s to n bytes, at a rune's boundary.
+func capped(s string, n int) string {
+	if len(s) <= n {
+		return s
+	}
+	for n > 0 && !utf8.RuneStart(s[n]) {
+		n--
+	}
+	return s[:n]
+}

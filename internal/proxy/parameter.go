@@ -1,0 +1,51 @@
+package proxy
+
+import (
+	"net/url"
+	"strings"
+)
+
+// withParameter returns query with one parameter of this name, holding value.
+// The others keep their bytes and order. Names are compared as upstreams may
+// read them: decoded, and with ; as a separator too.
+func withParameter(query, name, value string) string {
+	var kept []string
+	for pair := range strings.SplitSeq(query, "&") {
+		if pair != "" && !mentions(pair, name) {
+			kept = append(kept, pair)
+		}
+	}
+	return strings.Join(append(kept, url.QueryEscape(name)+"="+url.QueryEscape(value)), "&")
+}
+
+// mentions reports whether any part of pair has this name. A name whose escapes
+// are broken counts, since some upstream may read it as anything.
+func mentions(pair, name string) bool {
+	for part := range strings.SplitSeq(pair, ";") {
+		raw, _, _ := strings.Cut(part, "=")
+		decoded, err := url.QueryUnescape(raw)
+		if err != nil || decoded == name {
+			return true
+		}
+		if base, _, found := strings.Cut(decoded, "["); found && base == name { // PHP: name[]
+			return true
+		}
+	}
+	return false
+}
+
+// withoutCookie returns the cookies of the Cookie header lines but for those of
+// this name (RFC 6265, section 5.4).
+func withoutCookie(lines []string, name string) []string {
+	var kept []string
+	for _, line := range lines {
+		for pair := range strings.SplitSeq(line, ";") {
+			pair = strings.TrimSpace(pair)
+			cookie, _, _ := strings.Cut(pair, "=")
+			if pair != "" && strings.TrimSpace(cookie) != name {
+				kept = append(kept, pair)
+			}
+		}
+	}
+	return kept
+}

@@ -1,0 +1,242 @@
+// Package proxy makes of one request another: it asks the checks of the
+// contract in their order, takes the caller's credential away, puts the
+// upstream's in, and hands the answer back.
+//
+// A [Proxy] is an http.Handler over a fixed set of routes; a reload makes a new
+// one. Read ServeHTTP first.
+//
+// # Security
+//
+// The path is normalised once; what is matched is what is forwarded. A request
+// goes up only if every check passed and every credential of its route was
+// there. Header names are compared as the most careless upstream would read
+// them. Nothing a caller sends can make a new metric series.
+package proxy
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/sallyport/sallyport/internal/auth"
+	"github.com/sallyport/sallyport/internal/credentials"
+	"github.com/sallyport/sallyport/internal/policy"
+	"github.com/sallyport/sallyport/internal/telemetry"
+	"github.com/sallyport/sallyport/internal/upstream"
+)
+
+// Route is a match and what happens to a matching request.
+type Route struct {
+	Name    string
+	Hosts   []string // exact, or *.example.com; none means any
+	Path    string   // chi pattern
+	Methods []string // none means the default seven
+
+	Auth          *auth.Authenticator // nil: public
+	Policy        *policy.Policy      // nil: every principal may pass
+	CloseAtExpiry bool
+	Forward       map[string]string // header: claim
+	Limits        []Limit
+	Inject        []credentials.Credential
+
+	KeepAuthorization  bool
+	KeepEncodedSlash   bool
+	KeepMethodOverride bool
+	SetRequest         map[string]string
+	RemoveRequest      []string
+	SetResponse        map[string]string
+	RemoveResponse     []string
+	MaxBody            int64 // bytes; 0 means no limit
+
+	Pool        *upstream.Pool
+	Transport   http.RoundTripper
+	Total       time.Duration // bound on the upstream call; 0 means none
+	StripPrefix string
+	AddPrefix   string
+	Host        string // upstream, preserve, or a literal
+}
+
+// Options are what a Proxy is made of.
+type Options struct {
+	Routes         []Route
+	TrustedProxies []netip.Prefix
+	BodyTimeout    time.Duration // between two reads of a request body; 0 means none
+	Metrics        *Metrics
+	Access         *telemetry.Lines // nil: no access log
+	Log            *slog.Logger
+	Now            func() time.Time
+}
+
+// Proxy serves the routes it was made of.
+type Proxy struct {
+	checks      []check
+	router      *router
+	trust       trust
+	bodyTimeout time.Duration
+	metrics     *Metrics
+	access      *telemetry.Lines
+	log         *slog.Logger
+	now         func() time.Time
+}
+
+// check is one thing asked of every request; an error refuses it.
+type check struct {
+	name string
+	ask  func(*exchange) error
+}
+
+// route is a Route made ready to serve.
+type route struct {
+	Route
+	forward []forwarding
+	cleaner *cleaner
+	full    http.Handler
+}
+
+// New returns a Proxy for o.Routes, or why they cannot be served together.
+func New(o Options) (*Proxy, error) {
+	p := &Proxy{
+		trust: o.TrustedProxies, bodyTimeout: o.BodyTimeout, metrics: o.Metrics,
+		access: o.Access, log: telemetry.Discard(o.Log), now: o.Now,
+	}
+	if p.now == nil {
+		p.now = time.Now
+	}
+	if p.metrics == nil {
+		p.metrics = NewMetrics(prometheus.NewRegistry())
+	}
+	p.checks = []check{
+		{"path", p.normalise}, {"route", p.find}, {"rate by address", p.limitAddress},
+		{"authentication", p.authenticate}, {"authorisation", p.authorise}, {"rate by principal", p.limitPrincipal},
+	}
+	routes := make([]*route, len(o.Routes))
+	for i, r := range o.Routes {
+		rt, err := p.ready(r)
+		if err != nil {
+			return nil, fmt.Errorf("proxy: route %s: %w", r.Name, err)
+		}
+		routes[i] = rt
+	}
+	var err error
+	if p.router, err = newRouter(routes); err != nil {
+		return nil, fmt.Errorf("proxy: %w", err)
+	}
+	return p, nil
+}
+
+// ServeHTTP asks the checks of CONTRACT.md section 4 in their order; the first
+// refusal ends the request.
+func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	x := p.newExchange(r)
+	rec := p.observe(w, x)
+	defer rec.finish()
+	for _, check := range p.checks {
+		if err := check.ask(x); err != nil {
+			p.refuse(rec, x, check.name, err)
+			return
+		}
+	}
+	x.route.full.ServeHTTP(rec, r.WithContext(withExchange(r.Context(), x)))
+}
+
+// normalise brings path and host to their one form (CONTRACT 4.1), and finds
+// out whose request this is.
+func (p *Proxy) normalise(x *exchange) error {
+	x.trusted = p.trust.holds(x.peer)
+	x.client = p.trust.client(x.peer, x.fields)
+	x.id = requestID(x)
+	if x.proto != [2]int{1, 0} && x.proto != [2]int{1, 1} && x.proto != [2]int{2, 0} {
+		return &refusal{status: http.StatusHTTPVersionNotSupported, kind: "http-version", reason: "http_version", detail: "the HTTP version is not supported", header: closing}
+	}
+	if x.method == http.MethodConnect {
+		return methodNotAllowed(allowDefault)
+	}
+	var err error
+	if x.hostname, err = canonicalHost(x.host); err != nil {
+		return badRequest("host", "the host is malformed", err)
+	}
+	if x.at, err = parseTarget(x.target); err != nil {
+		return badRequest("path", "the path is malformed or ambiguous", err)
+	}
+	return nil
+}
+
+// find chooses the route: host, then path, then method (CONTRACT 4.2).
+func (p *Proxy) find(x *exchange) error {
+	found := p.router.find(x.hostname, x.at.path)
+	if found == nil {
+		if x.at.slashes {
+			return badRequest("path", "the path is malformed or ambiguous", errTargetSlash)
+		}
+		return notFound()
+	}
+	rt := found.methods[x.method]
+	if rt == nil {
+		return methodNotAllowed(found.allow)
+	}
+	x.route = rt
+	if x.at.slashes && !rt.KeepEncodedSlash {
+		return badRequest("path", "the path is malformed or ambiguous", errTargetSlash)
+	}
+	return nil
+}
+
+// limitAddress counts by address and route before anything is verified, so
+// that guessing costs the guesser (CONTRACT 4.3).
+func (p *Proxy) limitAddress(x *exchange) error { return p.limits(x, true) }
+
+// limitPrincipal counts by who called (CONTRACT 4.6).
+func (p *Proxy) limitPrincipal(x *exchange) error { return p.limits(x, false) }
+
+// authenticate finds out who calls (CONTRACT 4.4).
+func (p *Proxy) authenticate(x *exchange) error {
+	if len(x.fields.Values("Authorization")) > 1 {
+		return unauthenticated(auth.ErrMultiple)
+	}
+	if x.route.Auth == nil {
+		return nil
+	}
+	principal, err := x.route.Auth.Authenticate(x.fields)
+	if err != nil {
+		p.metrics.decisions.WithLabelValues(x.route.Name, "deny", auth.Reason(err)).Inc()
+		return unauthenticated(err)
+	}
+	x.principal = principal
+	return nil
+}
+
+// authorise asks whether the principal may do this, and whether what must be
+// said of it can be said in a header (CONTRACT 4.5).
+func (p *Proxy) authorise(x *exchange) error {
+	if x.route.Auth == nil {
+		return nil
+	}
+	err := error(nil)
+	if x.route.Policy != nil {
+		err = x.route.Policy.Check(x.principal)
+	}
+	if err == nil {
+		x.forward, err = forwardFields(x.route.forward, x.principal)
+	}
+	if err != nil {
+		refused := unauthorised(err)
+		p.metrics.decisions.WithLabelValues(x.route.Name, "deny", reasonOf(refused)).Inc()
+		return refused
+	}
+	p.metrics.decisions.WithLabelValues(x.route.Name, "allow", "ok").Inc()
+	return nil
+}
+
+type exchangeKey struct{}
+
+func withExchange(ctx context.Context, x *exchange) context.Context {
+	return context.WithValue(ctx, exchangeKey{}, x)
+}
+
+// exchangeOf returns the exchange that ServeHTTP put there.
+func exchangeOf(ctx context.Context) *exchange { return ctx.Value(exchangeKey{}).(*exchange) }
