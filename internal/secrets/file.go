@@ -1,0 +1,215 @@
+package secrets
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// maxFile bounds a secret's file, in bytes.
+const maxFile = 1 << 20
+
+// File reads secrets from the files below a folder, such as the ones that
+// Docker and Kubernetes mount. Nothing outside the folder is ever read: symbolic
+// links are followed inside it only.
+type File struct {
+	dir string
+	log *slog.Logger
+
+	mu     sync.Mutex
+	warned map[string]bool // paths that others can read, each told of once
+}
+
+// NewFile returns a File of the folder dir. It need not be there yet, since
+// mounts may come late: while it is missing, reads give [ErrUnavailable].
+func NewFile(dir string, log *slog.Logger) (*File, error) {
+	if dir == "" || strings.ContainsRune(dir, 0) {
+		return nil, fmt.Errorf("file: folder %q: %w: must be the path of a folder", dir, ErrInvalid)
+	}
+	abs, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, fmt.Errorf("file: folder %s: %w", dir, err)
+	}
+	if info, err := os.Stat(abs); err == nil && !info.IsDir() {
+		return nil, fmt.Errorf("file: folder %s: %w: it is not a folder", dir, ErrInvalid)
+	}
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	return &File{dir: abs, log: log, warned: make(map[string]bool)}, nil
+}
+
+// Name returns file.
+func (f *File) Name() string { return "file" }
+
+// Get returns the content of ref's file without its last newline, or the string
+// in a field of the JSON object it holds. A file of more than 1 MiB, or what is
+// no plain file, is [ErrInvalid]; so is a field that is no string.
+func (f *File) Get(ctx context.Context, ref Reference) (Secret, error) {
+	if err := ctx.Err(); err != nil {
+		return Secret{}, fmt.Errorf("file: read %s: %w: %w", ref, ErrUnavailable, err)
+	}
+	content, err := f.read(ref.Path)
+	if err != nil {
+		return Secret{}, fmt.Errorf("file: read %s: %w", ref, err)
+	}
+	value := cutNewline(string(content))
+	if ref.Field != "" {
+		if value, err = member(content, ref.Field); err != nil {
+			return Secret{}, fmt.Errorf("file: read %s: %w", ref, err)
+		}
+	}
+	if value == "" {
+		return Secret{}, fmt.Errorf("file: read %s: %w", ref, ErrEmpty)
+	}
+	return NewSecret(value), nil
+}
+
+func (f *File) read(path string) ([]byte, error) {
+	if !filepath.IsLocal(path) || strings.ContainsRune(path, 0) {
+		return nil, fmt.Errorf("%w: the path leaves the folder", ErrInvalid)
+	}
+	// Opened for each read: a folder mounted anew is another folder.
+	root, err := os.OpenRoot(f.dir)
+	if err != nil {
+		return nil, fmt.Errorf("%w: the folder cannot be opened: %w", ErrUnavailable, err)
+	}
+	defer root.Close()
+	// Before it is opened, for opening a device may do something; and not to
+	// block, for the file may since have become a FIFO without a writer.
+	info, err := root.Stat(path)
+	if err != nil {
+		return nil, classify(err)
+	}
+	if err := plain(info); err != nil {
+		return nil, err
+	}
+	file, err := root.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, classify(err)
+	}
+	defer file.Close()
+	if info, err = file.Stat(); err != nil {
+		return nil, classify(err)
+	}
+	if err := plain(info); err != nil {
+		return nil, err
+	}
+	f.warnOfOthers(path, info.Mode())
+	content, err := io.ReadAll(io.LimitReader(file, maxFile+1))
+	switch {
+	case err != nil:
+		return nil, classify(err)
+	case len(content) > maxFile:
+		return nil, tooLarge()
+	}
+	return content, nil
+}
+
+// plain refuses what is no plain file of a bearable size.
+func plain(info fs.FileInfo) error {
+	switch {
+	case info.IsDir():
+		return fmt.Errorf("%w: it is a folder", ErrInvalid)
+	case !info.Mode().IsRegular():
+		return fmt.Errorf("%w: it is a device, socket or FIFO, not a file", ErrInvalid)
+	case info.Size() > maxFile:
+		return tooLarge()
+	}
+	return nil
+}
+
+func tooLarge() error { return fmt.Errorf("%w: the file is larger than %d bytes", ErrInvalid, maxFile) }
+
+// classify gives an error of the operating system its kind. Only a plain "there
+// is no such file" is an answer; what may pass is an outage.
+func classify(err error) error {
+	var errno syscall.Errno
+	switch {
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR):
+		return fmt.Errorf("%w: there is no such file", ErrNotFound)
+	case errors.Is(err, fs.ErrPermission):
+		return fmt.Errorf("%w: %w", ErrDenied, err)
+	case !errors.As(err, &errno): // package os's own: the path escapes from the folder
+		return fmt.Errorf("%w: %w", ErrInvalid, err)
+	case errno == syscall.ELOOP, errno == syscall.ENAMETOOLONG, errno == syscall.EINVAL, errno == syscall.EISDIR, errno == syscall.ENXIO:
+		return fmt.Errorf("%w: %w", ErrInvalid, err)
+	}
+	return fmt.Errorf("%w: %w", ErrUnavailable, err)
+}
+
+func (f *File) warnOfOthers(path string, mode fs.FileMode) {
+	if mode.Perm()&0o006 == 0 {
+		return
+	}
+	f.mu.Lock()
+	told := f.warned[path]
+	f.warned[path] = true
+	f.mu.Unlock()
+	if !told {
+		f.log.Warn("secret file is open to every user of this machine", "reference", path, "mode", mode.Perm().String())
+	}
+}
+
+func cutNewline(s string) string {
+	if cut, ok := strings.CutSuffix(s, "\n"); ok {
+		return strings.TrimSuffix(cut, "\r")
+	}
+	return s
+}
+
+// member returns the string in a field of a JSON object. All of doc must be
+// good: jsontext refuses a name that occurs twice, of which each parser takes
+// another (RFC 8259, section 4), and bad UTF-8. Its errors may quote doc, so
+// they tell where and not what.
+func member(doc []byte, field string) (string, error) {
+	dec := jsontext.NewDecoder(bytes.NewReader(doc))
+	broken := func() error {
+		return fmt.Errorf("%w: not one good JSON object (at byte %d)", ErrInvalid, dec.InputOffset())
+	}
+	if open, err := dec.ReadToken(); err != nil || open.Kind() != '{' {
+		return "", broken()
+	}
+	value, found := "", false
+	for dec.PeekKind() != '}' {
+		name, err := dec.ReadToken()
+		if err != nil {
+			return "", broken()
+		}
+		if name.String() != field {
+			if err := dec.SkipValue(); err != nil {
+				return "", broken()
+			}
+			continue
+		}
+		token, err := dec.ReadToken()
+		switch {
+		case err != nil:
+			return "", broken()
+		case token.Kind() != '"':
+			return "", fmt.Errorf("%w: the field is not a string", ErrInvalid)
+		}
+		value, found = token.String(), true
+	}
+	if _, err := dec.ReadToken(); err != nil {
+		return "", broken()
+	}
+	if _, err := dec.ReadToken(); !errors.Is(err, io.EOF) {
+		return "", broken()
+	}
+	if !found {
+		return "", fmt.Errorf("%w: there is no such field", ErrNotFound)
+	}
+	return value, nil
+}
