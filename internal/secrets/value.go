@@ -1,0 +1,142 @@
+package secrets
+
+import (
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/singleflight"
+)
+
+// Value is one secret, now. It may be asked by any number of goroutines.
+type Value struct {
+	ref      Reference
+	name     string
+	now      func() time.Time
+	maxStale time.Duration // negative: no limit
+	log      *slog.Logger
+
+	flight  singleflight.Group // one read at a time, for all who want one
+	asking  chan struct{}      // full while the backend has not answered
+	current atomic.Pointer[state]
+
+	mu       sync.Mutex
+	watchers []func()
+}
+
+// state is what is known of a secret. It is never changed, only replaced, and
+// by one read at a time.
+type state struct {
+	secret  Secret
+	present bool
+	version uint64
+	read    time.Time // when the last good read began
+	before  time.Time // when the version before this one was last read
+
+	err      error     // why the last read was not good
+	failures int       // outages in a row
+	next     time.Time // when to read again; zero: at once
+	told     string    // the standing the log knows of
+}
+
+// Fixed returns a Value that is s for ever.
+func Fixed(s Secret) *Value {
+	v := &Value{name: "literal", now: time.Now, maxStale: -1, log: slog.New(slog.DiscardHandler)}
+	st := &state{secret: s, present: true, version: 1}
+	if s.Empty() {
+		st = &state{err: fmt.Errorf("secret %s: %w", v.name, ErrEmpty)}
+	}
+	v.current.Store(st)
+	return v
+}
+
+// Get returns the last known value, or why there is none: [ErrPending] before
+// the first read, [ErrStale] once the last good read is longer ago than
+// MaxStale, else what the last read ended with. It never waits.
+func (v *Value) Get() (Secret, error) {
+	st := v.current.Load()
+	switch {
+	case !st.present:
+		return Secret{}, st.err
+	case !v.stale(st.read):
+		return st.secret, nil
+	case st.err != nil:
+		return Secret{}, fmt.Errorf("secret %s: %w: %w", v.name, ErrStale, st.err)
+	}
+	return Secret{}, fmt.Errorf("secret %s: %w", v.name, ErrStale)
+}
+
+// Version grows each time the value becomes another one, or goes.
+func (v *Value) Version() uint64 { return v.current.Load().version }
+
+// Name returns the text of the reference, for logs.
+func (v *Value) Name() string { return v.name }
+
+// Changed has f called after each change from now on, holding no lock, before
+// the next read of this value. Calls for different values may come at once. f
+// must neither take long nor call Fetch.
+func (v *Value) Changed(f func()) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.watchers = append(v.watchers, f)
+}
+
+// stale reports whether what was last read at the time given is too old to use.
+func (v *Value) stale(read time.Time) bool {
+	return v.maxStale >= 0 && v.now().Sub(read) > v.maxStale
+}
+
+// settle takes in how a read that began at started has ended, and returns the
+// state before and after. Only "not found" takes a value away.
+func (v *Value) settle(secret Secret, err error, started time.Time) (old, st *state) {
+	old = v.current.Load()
+	next := *old
+	next.err, next.failures = err, 0
+	gone := false
+	switch result(err) {
+	case "ok":
+		next.read = started
+	case "not_found":
+		gone = true
+	case "unavailable":
+		next.failures = old.failures + 1
+	}
+	switch {
+	case err == nil && !(old.present && old.secret.Equal(secret)):
+		next.secret, next.present = secret, true
+		next.version, next.before = old.version+1, old.read
+	case gone && old.present:
+		next.secret, next.present = Secret{}, false
+		next.version, next.before = old.version+1, old.read
+	}
+	next.told = v.standing(&next)
+	return old, &next
+}
+
+// standing is the word for st that the log tells each change of.
+func (v *Value) standing(st *state) string {
+	if st.err != nil && st.present && v.stale(st.read) {
+		return "stale"
+	}
+	return result(st.err)
+}
+
+// tell logs what has become different, and nothing while all stays as it was.
+func (v *Value) tell(backend string, old, st *state) {
+	log := v.log.With("reference", v.name, "backend", backend)
+	switch {
+	case st.told == "ok" && old.told != "ok" && old.told != "pending":
+		log.Info("secret can be read again", "rotated", st.version != old.version, "version", st.version)
+	case st.told == "ok" && st.version != old.version && old.told == "ok":
+		log.Info("secret rotated", "version", st.version)
+	case st.told == old.told || st.told == "ok":
+	case st.told == "stale":
+		log.Error("secret not read for too long: it is no longer used", "reason", result(st.err), "error", st.err)
+	case st.present:
+		log.Warn("secret cannot be read: the last known value goes on", "reason", st.told, "error", st.err)
+	default:
+		log.Warn("secret cannot be read: there is none", "reason", st.told, "error", st.err)
+	}
+}
