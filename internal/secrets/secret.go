@@ -85,10 +85,10 @@ func (s Secret) MarshalJSON() ([]byte, error) { return []byte(`"` + Redacted + `
 // MarshalText returns [Redacted].
 func (s Secret) MarshalText() ([]byte, error) { return []byte(Redacted), nil }
 
-// result names err for a metric or a status: a bounded set of words. What a
+// Reason names err for a metric or a status: a bounded set of words. What a
 // backend did not class counts as an outage, and an error of two kinds as the
 // one that takes no value away: "not found" comes last.
-func result(err error) string {
+func Reason(err error) string {
 	switch {
 	case err == nil:
 		return "ok"

@@ -185,7 +185,7 @@ func (s *Store) readOnce(ctx context.Context, v *Value) error {
 	if err == nil && secret.Empty() {
 		err = fmt.Errorf("secret %s: %w", v.name, ErrEmpty)
 	}
-	s.metrics.count(s.backend.Name(), result(err))
+	s.metrics.count(s.backend.Name(), Reason(err))
 	old, st := v.settle(secret, err, started)
 	st.next = started.Add(s.pause(st.failures))
 	v.current.Store(st)
@@ -263,7 +263,7 @@ func (s *Store) Status() []Status {
 		st := v.current.Load()
 		list[i] = Status{Name: v.name}
 		if st.err != nil {
-			list[i].Error = result(st.err)
+			list[i].Error = Reason(st.err)
 		}
 		if !st.read.IsZero() {
 			list[i].Age = s.now().Sub(st.read)

@@ -95,7 +95,7 @@ func (v *Value) settle(secret Secret, err error, started time.Time) (old, st *st
 	next := *old
 	next.err, next.failures = err, 0
 	gone := false
-	switch result(err) {
+	switch Reason(err) {
 	case "ok":
 		next.read = started
 	case "not_found":
@@ -120,7 +120,7 @@ func (v *Value) standing(st *state) string {
 	if st.err != nil && st.present && v.stale(st.read) {
 		return "stale"
 	}
-	return result(st.err)
+	return Reason(st.err)
 }
 
 // tell logs what has become different, and nothing while all stays as it was.
@@ -133,7 +133,7 @@ func (v *Value) tell(backend string, old, st *state) {
 		log.Info("secret rotated", "version", st.version)
 	case st.told == old.told || st.told == "ok":
 	case st.told == "stale":
-		log.Error("secret not read for too long: it is no longer used", "reason", result(st.err), "error", st.err)
+		log.Error("secret not read for too long: it is no longer used", "reason", Reason(st.err), "error", st.err)
 	case st.present:
 		log.Warn("secret cannot be read: the last known value goes on", "reason", st.told, "error", st.err)
 	default:
