@@ -1,0 +1,127 @@
+package gateway
+
+import (
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/sallyport/sallyport/internal/admin"
+	"github.com/sallyport/sallyport/internal/auth"
+	"github.com/sallyport/sallyport/internal/secrets"
+)
+
+// Health tells how the gateway is at this moment.
+func (g *Gateway) Health() admin.Health {
+	h := admin.Health{Draining: g.state.draining.Load()}
+	states := make(map[string]admin.State)
+	add := func(c admin.Component) {
+		if c.State == admin.Unavailable && !g.state.warm.Load() {
+			c.State = admin.Starting
+		}
+		states[c.Name] = c.State
+		h.Components = append(h.Components, c)
+	}
+	for _, s := range g.store.Status() {
+		add(secretHealth(s))
+	}
+	for _, name := range slices.Sorted(maps.Keys(g.issuers)) {
+		add(g.issuers[name].health(name))
+	}
+	for _, name := range slices.Sorted(maps.Keys(g.credentials)) {
+		s := g.credentials[name].Status()
+		c := admin.Component{Name: "credential/" + name, State: admin.OK, Detail: s.LastError, Age: -1}
+		switch {
+		case !s.Ready:
+			c.State = admin.Unavailable
+		case s.ConsecutiveFailures > 0:
+			c.State = admin.Degraded
+		}
+		add(c)
+	}
+	for _, r := range g.config.Routes {
+		route := admin.Component{Name: r.Name, State: admin.OK, Age: -1}
+		usable := len(r.Auth.Issuers) == 0
+		for _, name := range r.Auth.Issuers {
+			usable = usable || states["issuer/"+name] == admin.OK || states["issuer/"+name] == admin.Degraded
+			if states["issuer/"+name] != admin.OK {
+				route.State, route.Detail = admin.Degraded, "issuer "+name
+			}
+		}
+		for _, name := range r.Inject {
+			switch states["credential/"+name] {
+			case admin.Degraded:
+				route.State, route.Detail = admin.Degraded, "credential "+name
+			case admin.Unavailable, admin.Starting:
+				usable, route.Detail = false, "credential "+name
+			}
+		}
+		if !usable {
+			route.State = admin.Unavailable
+		}
+		h.Routes = append(h.Routes, route)
+	}
+	return h
+}
+
+// fetching reports whether a first fetch is still under way.
+func (g *Gateway) fetching() bool {
+	for _, s := range g.store.Status() {
+		if s.Error == "pending" {
+			return true
+		}
+	}
+	for _, i := range g.issuers {
+		if i.keySet != nil && pending(i.keySet.Status()) {
+			return true
+		}
+	}
+	for _, c := range g.credentials {
+		if s := c.Status(); !s.Ready && s.LastError == "" {
+			return true
+		}
+	}
+	return false
+}
+
+func secretHealth(s secrets.Status) admin.Component {
+	c := admin.Component{Name: "secret/" + s.Name, State: admin.OK, Detail: s.Error, Age: s.Age}
+	switch {
+	case !s.Ready:
+		c.State, c.Age = admin.Unavailable, -1
+	case s.Error != "":
+		c.State = admin.Degraded
+	}
+	return c
+}
+
+// pending reports whether a key set's first fetch has not ended.
+func pending(s auth.KeySetStatus) bool { return !s.Ready && s.Err == "" }
+
+// health is how an issuer's keys are: one source of keys is enough to serve.
+func (i *issuer) health(name string) admin.Component {
+	c := admin.Component{Name: "issuer/" + name, State: admin.OK, Age: -1}
+	ready, failing := 0, 0
+	for _, key := range i.static {
+		if _, err := key.Value.Get(); err != nil {
+			failing, c.Detail = failing+1, "key from the secret backend"
+		} else {
+			ready++
+		}
+	}
+	if i.keySet != nil {
+		s := i.keySet.Status()
+		if s.Err != "" {
+			failing, c.Detail = failing+1, s.Err
+		}
+		if s.Ready {
+			ready, c.Age = ready+1, s.Age
+		}
+	}
+	switch {
+	case ready == 0:
+		c.State, c.Age = admin.Unavailable, time.Duration(-1)
+	case failing > 0:
+		c.State = admin.Degraded
+	}
+	return c
+}

@@ -1,0 +1,382 @@
+package gateway_test
+
+import (
+	"bufio"
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"fmt"
+	"io"
+	"math/big"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/coder/websocket"
+)
+
+// client speaks only the protocols that set sets.
+func clientOf(config *tls.Config, set func(*http.Protocols)) *http.Client {
+	protocols := new(http.Protocols)
+	set(protocols)
+	return &http.Client{Transport: &http.Transport{Protocols: protocols, TLSClientConfig: config}, Timeout: 10 * time.Second}
+}
+
+// certificate writes a fresh self-signed pair for 127.0.0.1 and returns a pool
+// that trusts it.
+func certificate(t *testing.T, dir string) *x509.CertPool {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	serial, err := rand.Int(rand.Reader, big.NewInt(1<<62))
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: serial, Subject: pkix.Name{CommonName: "gateway"}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	keyDER, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, block := range map[string]*pem.Block{"tls.crt": {Type: "CERTIFICATE", Bytes: der}, "tls.key": {Type: "PRIVATE KEY", Bytes: keyDER}} {
+		if err := os.WriteFile(filepath.Join(dir, name), pem.EncodeToMemory(block), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	pool := x509.NewCertPool()
+	pool.AppendCertsFromPEM(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
+	return pool
+}
+
+const openRoute = `
+routes:
+  - {name: open, path: "/*", auth: public, upstream: "%s"}
+`
+
+func TestInboundProtocols(t *testing.T) {
+	t.Parallel()
+	up := startEcho(t)
+	dir := t.TempDir()
+	pool := certificate(t, dir)
+	plain := start(t, head+fmt.Sprintf(openRoute, up.URL), nil)
+	secure := start(t, head+fmt.Sprintf("tls: {cert_file: %[1]s/tls.crt, key_file: %[1]s/tls.key}\n", dir)+fmt.Sprintf(openRoute, up.URL), nil)
+	secureURL := strings.Replace(secure.URL, "http:", "https:", 1)
+	trusting := &tls.Config{RootCAs: pool}
+	for name, c := range map[string]struct {
+		client *http.Client
+		url    string
+		proto  string
+		scheme string
+	}{
+		"HTTP/1.1":               {clientOf(nil, func(p *http.Protocols) { p.SetHTTP1(true) }), plain.URL, "HTTP/1.1", "http"},
+		"h2c by prior knowledge": {clientOf(nil, func(p *http.Protocols) { p.SetUnencryptedHTTP2(true) }), plain.URL, "HTTP/2.0", "http"},
+		"HTTP/1.1 over TLS":      {clientOf(trusting.Clone(), func(p *http.Protocols) { p.SetHTTP1(true) }), secureURL, "HTTP/1.1", "https"},
+		"HTTP/2 over TLS":        {clientOf(trusting.Clone(), func(p *http.Protocols) { p.SetHTTP2(true) }), secureURL, "HTTP/2.0", "https"},
+	} {
+		res, err := c.client.Post(c.url+"/x", "text/plain", strings.NewReader("body"))
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		text, err := io.ReadAll(res.Body)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		seen := answer{res.StatusCode, res.Header, string(text)}.seen(t)
+		if res.Proto != c.proto || seen.Body != "body" || seen.Header.Get("X-Forwarded-Proto") != c.scheme {
+			t.Errorf("%s: %s, upstream saw %+v", name, res.Proto, seen)
+		}
+	}
+	old := clientOf(&tls.Config{RootCAs: pool, MaxVersion: tls.VersionTLS11, MinVersion: tls.VersionTLS10}, func(p *http.Protocols) { p.SetHTTP1(true) })
+	if res, err := old.Get(secureURL + "/x"); err == nil {
+		_ = res.Body.Close()
+		t.Error("TLS 1.1 is accepted")
+	}
+}
+
+func TestCertificateFilesAreFollowed(t *testing.T) {
+	t.Parallel()
+	up := startEcho(t)
+	dir := t.TempDir()
+	certificate(t, dir)
+	g := start(t, head+fmt.Sprintf("tls: {cert_file: %[1]s/tls.crt, key_file: %[1]s/tls.key, min_version: \"1.3\"}\n", dir)+fmt.Sprintf(openRoute, up.URL), nil)
+	secureURL := strings.Replace(g.URL, "http:", "https:", 1)
+	get := func(pool *x509.CertPool) error {
+		c := clientOf(&tls.Config{RootCAs: pool}, func(p *http.Protocols) { p.SetHTTP1(true) })
+		defer c.CloseIdleConnections()
+		res, err := c.Get(secureURL + "/x")
+		if err == nil {
+			_ = res.Body.Close()
+		}
+		return err
+	}
+	pool := certificate(t, dir)
+	await(t, "the new certificate", func() bool { return get(pool) == nil })
+	if err := os.WriteFile(filepath.Join(dir, "tls.key"), []byte("no key"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	await(t, "a word on the broken key", func() bool { return strings.Contains(g.Log.String(), "TLS files changed and cannot be used") })
+	if err := get(pool); err != nil {
+		t.Errorf("a broken key file ended the old certificate: %v", err)
+	}
+}
+
+func TestBodiesStreamBothWays(t *testing.T) {
+	t.Parallel()
+	up := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		control := http.NewResponseController(w)
+		_ = control.EnableFullDuplex()
+		in := bufio.NewReader(r.Body)
+		for {
+			line, err := in.ReadString('\n')
+			if err != nil {
+				return
+			}
+			fmt.Fprint(w, "echo ", line)
+			_ = control.Flush()
+		}
+	}))
+	t.Cleanup(up.Close)
+	g := start(t, head+fmt.Sprintf(openRoute, up.URL), nil)
+	for name, c := range map[string]*http.Client{
+		"HTTP/1.1": clientOf(nil, func(p *http.Protocols) { p.SetHTTP1(true) }),
+		"h2c":      clientOf(nil, func(p *http.Protocols) { p.SetUnencryptedHTTP2(true) }),
+	} {
+		body, pen := io.Pipe()
+		r, err := http.NewRequestWithContext(t.Context(), "POST", g.URL+"/x", body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		go func() { _, _ = io.WriteString(pen, "one\n") }()
+		res, err := c.Do(r)
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		out := bufio.NewReader(res.Body)
+		for _, word := range []string{"one", "two", "three"} {
+			if word != "one" {
+				if _, err := io.WriteString(pen, word+"\n"); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if line, err := out.ReadString('\n'); err != nil || line != "echo "+word+"\n" {
+				t.Fatalf("%s: %q, %v, want echo of %s before the body ends", name, line, err, word)
+			}
+		}
+		_ = pen.Close()
+		_, _ = io.Copy(io.Discard, out)
+	}
+}
+
+func TestEventsArriveOneByOne(t *testing.T) {
+	t.Parallel()
+	next := make(chan struct{})
+	up := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/event-stream")
+		for i := range 3 {
+			fmt.Fprintf(w, "data: %d\n\n", i)
+			_ = http.NewResponseController(w).Flush()
+			<-next
+		}
+	}))
+	t.Cleanup(up.Close)
+	g := start(t, head+fmt.Sprintf(openRoute, up.URL), nil)
+	res, err := http.Get(g.URL + "/events")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = res.Body.Close() }()
+	in := bufio.NewReader(res.Body)
+	for i := range 3 {
+		line, err := in.ReadString('\n')
+		if err != nil || line != fmt.Sprintf("data: %d\n", i) {
+			t.Fatalf("event %d: %q, %v", i, line, err)
+		}
+		_, _ = in.ReadString('\n')
+		next <- struct{}{}
+	}
+}
+
+// webSocketEcho answers every message with itself.
+func webSocketEcho(t *testing.T) *httptest.Server {
+	t.Helper()
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Authorization") != "Bearer upstream-key" {
+			http.Error(w, "not the gateway's credential", http.StatusForbidden)
+			return
+		}
+		c, err := websocket.Accept(w, r, nil)
+		if err != nil {
+			return
+		}
+		defer func() { _ = c.CloseNow() }()
+		c.SetReadLimit(1 << 21)
+		for {
+			kind, message, err := c.Read(r.Context())
+			if err != nil {
+				return
+			}
+			if err := c.Write(r.Context(), kind, message); err != nil {
+				return
+			}
+		}
+	}))
+	t.Cleanup(s.Close)
+	return s
+}
+
+const socketRoute = `
+credentials: {up: {type: static, token: "${secret:up}"}}
+routes:
+  - {name: socket, path: /socket, auth: {issuers: [test]}, inject: up, upstream: "%s"}
+`
+
+func TestWebSocketPassesWithTheUpstreamsCredential(t *testing.T) {
+	t.Parallel()
+	g := start(t, head+fmt.Sprintf(socketRoute, webSocketEcho(t).URL), environment{"UP": "upstream-key"})
+	c, res, err := websocket.Dial(t.Context(), g.URL+"/socket", &websocket.DialOptions{HTTPHeader: http.Header{"Authorization": {"Bearer " + mint(t, nil)}}})
+	if err != nil {
+		t.Fatalf("%v, %v", err, res)
+	}
+	defer func() { _ = c.CloseNow() }()
+	c.SetReadLimit(1 << 21)
+	message := strings.Repeat("x", 1<<20)
+	if err := c.Write(t.Context(), websocket.MessageText, []byte(message)); err != nil {
+		t.Fatal(err)
+	}
+	if _, got, err := c.Read(t.Context()); err != nil || string(got) != message {
+		t.Fatalf("echo of %d bytes, %v", len(got), err)
+	}
+	if _, res, err := websocket.Dial(t.Context(), g.URL+"/socket", nil); err == nil || res.StatusCode != 401 {
+		t.Errorf("without a token: %v, %v", res, err)
+	}
+}
+
+func TestWebSocketEndsWhenItsTokenDoes(t *testing.T) {
+	t.Parallel()
+	g := start(t, strings.Replace(head, "audiences:", "leeway: 0s\n    audiences:", 1)+fmt.Sprintf(socketRoute, webSocketEcho(t).URL), environment{"UP": "upstream-key"})
+	token := mint(t, map[string]any{"exp": time.Now().Add(2 * time.Second).Unix()})
+	c, _, err := websocket.Dial(t.Context(), g.URL+"/socket", &websocket.DialOptions{HTTPHeader: http.Header{"Authorization": {"Bearer " + token}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = c.CloseNow() }()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	if _, _, err := c.Read(ctx); err == nil || ctx.Err() != nil {
+		t.Errorf("the socket outlived its token: %v", err)
+	}
+}
+
+// An upstream that answers 101 unasked opens no tunnel (protocol-08), and a
+// broken answer is the upstream's failure, not the caller's.
+func TestUpstreamFaults(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		answer string
+		hang   bool
+		status int
+	}{
+		"unsolicited 101":        {answer: "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n", status: 502},
+		"two lengths":            {answer: "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab", status: 502},
+		"malformed":              {answer: "nonsense\r\n\r\n", status: 502},
+		"closed mid-header":      {answer: "HTTP/1.1 200 OK\r\nContent-", status: 502},
+		"hangs":                  {hang: true, status: 504},
+		"endless header":         {answer: "HTTP/1.1 200 OK\r\n" + strings.Repeat("X-A: "+strings.Repeat("a", 1000)+"\r\n", 1100) + "\r\n", status: 502},
+		"its own 401 is its own": {answer: "HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n", status: 401},
+		"good":                   {answer: "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", status: 200},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			l, err := net.Listen("tcp", "127.0.0.1:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = l.Close() })
+			go func() {
+				for {
+					conn, err := l.Accept()
+					if err != nil {
+						return
+					}
+					go func() {
+						defer func() { _ = conn.Close() }()
+						if _, err := http.ReadRequest(bufio.NewReader(conn)); err != nil {
+							return
+						}
+						if c.hang {
+							_, _ = io.Copy(io.Discard, conn)
+						}
+						_, _ = io.WriteString(conn, c.answer)
+					}()
+				}
+			}()
+			g := start(t, head+fmt.Sprintf(`
+routes:
+  - name: up
+    path: /*
+    auth: public
+    upstream: {urls: ["http://%s"], timeouts: {response_header: 300ms}}
+`, l.Addr()), nil)
+			if got := send(t, "GET", g.URL+"/x", ""); got.Status != c.status {
+				t.Errorf("%d, want %d: %s", got.Status, c.status, got.Body)
+			}
+		})
+	}
+}
+
+// resource-05: a body that broke off must not look whole.
+func TestBrokenOffAnswerIsBrokenOff(t *testing.T) {
+	t.Parallel()
+	up := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Length", "100")
+		fmt.Fprint(w, "half")
+		_ = http.NewResponseController(w).Flush()
+		panic(http.ErrAbortHandler)
+	}))
+	t.Cleanup(up.Close)
+	g := start(t, head+fmt.Sprintf(openRoute, up.URL), nil)
+	res, err := http.Get(g.URL + "/x")
+	if err == nil {
+		_, err = io.ReadAll(res.Body)
+		_ = res.Body.Close()
+	}
+	if err == nil {
+		t.Error("half an answer came as a whole one")
+	}
+	await(t, "the access line", func() bool { return strings.Contains(g.Access.String(), `"reason":"aborted"`) })
+}
+
+func TestSlowBodyIsTimedOut(t *testing.T) {
+	t.Parallel()
+	up := startEcho(t)
+	g := start(t, head+"limits: {body_timeout: 200ms}\n"+fmt.Sprintf(openRoute, up.URL), nil)
+	conn, err := net.Dial("tcp", strings.TrimPrefix(g.URL, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	fmt.Fprint(conn, "POST /x HTTP/1.1\r\nHost: h\r\nContent-Length: 100\r\n\r\nsome")
+	res, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil || res.StatusCode != http.StatusRequestTimeout {
+		t.Fatalf("%v, %v, want 408", res, err)
+	}
+}

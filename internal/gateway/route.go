@@ -1,0 +1,78 @@
+package gateway
+
+import (
+	"cmp"
+	"fmt"
+
+	"github.com/sallyport/sallyport/internal/auth"
+	"github.com/sallyport/sallyport/internal/config"
+	"github.com/sallyport/sallyport/internal/policy"
+	"github.com/sallyport/sallyport/internal/proxy"
+	"github.com/sallyport/sallyport/internal/ratelimit"
+	"github.com/sallyport/sallyport/internal/upstream"
+)
+
+// route makes a live route of r.
+func (b *builder) route(r config.Route) (proxy.Route, error) {
+	transport, err := b.transport(r.Upstream)
+	if err != nil {
+		return proxy.Route{}, err
+	}
+	pool, err := upstream.NewPool(r.Upstream.URLs)
+	if err != nil {
+		return proxy.Route{}, err
+	}
+	route := proxy.Route{
+		Name: r.Name, Hosts: r.Hosts, Path: r.Path, Methods: r.Methods,
+		CloseAtExpiry: r.Auth.CloseAtExpiry, Forward: r.Forward,
+		KeepAuthorization: r.KeepAuthorization, KeepEncodedSlash: r.EncodedSlash == "keep", KeepMethodOverride: r.KeepMethodOverride,
+		SetRequest: r.RequestHeaders.Set, RemoveRequest: r.RequestHeaders.Remove,
+		SetResponse: r.ResponseHeaders.Set, RemoveResponse: r.ResponseHeaders.Remove,
+		MaxBody: int64(b.config.Limits.MaxBody),
+		Pool:    pool, Transport: transport, Total: r.Upstream.Timeouts.Total,
+		StripPrefix: r.Upstream.StripPrefix, AddPrefix: r.Upstream.AddPrefix, Host: r.Upstream.Host,
+	}
+	if r.MaxBody != nil {
+		route.MaxBody = int64(*r.MaxBody)
+	}
+	if route.Limits, err = b.limits(r); err != nil {
+		return proxy.Route{}, err
+	}
+	for _, name := range r.Inject {
+		route.Inject = append(route.Inject, b.credentials[name])
+	}
+	if r.Auth.Public {
+		return route, nil
+	}
+	var issuers []*auth.Issuer
+	for _, name := range r.Auth.Issuers {
+		issuers = append(issuers, b.issuers[name].issuer)
+	}
+	route.Auth = auth.NewAuthenticator(issuers...)
+	claims := make(map[string][]string, len(r.Auth.Claims))
+	for name, values := range r.Auth.Claims {
+		claims[name] = values
+	}
+	route.Policy, err = policy.New(policy.Options{Scopes: r.Auth.Scopes, Claims: claims})
+	return route, err
+}
+
+// limits makes the rate limits of r. Two of one route count apart, also where
+// their rates and keys are the same.
+func (b *builder) limits(r config.Route) ([]proxy.Limit, error) {
+	byDefault := "subject"
+	if r.Auth.Public {
+		byDefault = "ip"
+	}
+	var limits []proxy.Limit
+	for i, l := range r.RateLimit {
+		limiter, err := b.table.Limiter(ratelimit.Limit{
+			Name: r.Name, Count: l.Rate.Count, Per: l.Rate.Per, Burst: cmp.Or(l.Burst, l.Rate.Count),
+		})
+		if err != nil {
+			return nil, fmt.Errorf("rate_limit[%d]: %w", i, err)
+		}
+		limits = append(limits, proxy.Limit{Limiter: limiter, Key: cmp.Or(l.Key, byDefault)})
+	}
+	return limits, nil
+}

@@ -1,0 +1,230 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"golang.org/x/net/netutil"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/sallyport/sallyport/internal/admin"
+)
+
+// lifecycle is where a Gateway stands between start and end.
+type lifecycle struct {
+	draining atomic.Bool
+	warm     atomic.Bool // the first fetches have ended
+}
+
+// warmUp bounds how long the first fetches hold up /readyz.
+const warmUp = 15 * time.Second
+
+// Listeners are the sockets a Gateway serves on.
+type Listeners struct {
+	Clients net.Listener
+	Admin   net.Listener // nil: switched off
+}
+
+// Listen opens the sockets the configuration names.
+func (g *Gateway) Listen() (Listeners, error) {
+	clients, err := listen("listen", g.config.Listen)
+	if err != nil {
+		return Listeners{}, g.place("listen", err)
+	}
+	if g.config.Admin.Listen == "" {
+		return Listeners{Clients: clients}, nil
+	}
+	operators, err := listen("admin.listen", g.config.Admin.Listen)
+	if err != nil {
+		_ = clients.Close()
+		return Listeners{}, g.place("admin.listen", err)
+	}
+	return Listeners{Clients: clients, Admin: operators}, nil
+}
+
+func listen(key, address string) (net.Listener, error) {
+	l, err := net.Listen("tcp", address)
+	switch {
+	case err == nil:
+		return l, nil
+	case errors.Is(err, syscall.EADDRINUSE):
+		return nil, fmt.Errorf("%s is in use by another program; end it or choose another %s", address, key)
+	case errors.Is(err, syscall.EACCES):
+		return nil, fmt.Errorf("%s may not be opened by this user; choose a port above 1023 for %s", address, key)
+	}
+	return nil, fmt.Errorf("cannot listen on %s: %w", address, err)
+}
+
+// Run serves on the listeners until ctx ends, then drains: /readyz fails, after
+// drain_delay no new connection is taken, and requests in flight have drain to
+// finish. It returns nil after a clean end.
+func (g *Gateway) Run(ctx context.Context, on Listeners) error {
+	life, end := context.WithCancel(context.WithoutCancel(ctx))
+	defer end()
+	background, ctxBackground := errgroup.WithContext(life)
+	for _, l := range g.loops {
+		background.Go(func() error { return g.loop(ctxBackground, l) })
+	}
+	background.Go(func() error { g.awaitWarm(ctxBackground); return nil })
+	logging := g.startLog()
+	defer logging()
+
+	clients, operators := g.clientServer(life), g.adminServer(life)
+	failed := make(chan error, 2)
+	go func() { failed <- g.serveClients(clients, on.Clients) }()
+	if on.Admin != nil {
+		go func() { failed <- operators.Serve(on.Admin) }()
+	}
+	g.log.Info("gateway serves", "address", on.Clients.Addr().String(), "tls", g.tls != nil, "routes", len(g.routes))
+	g.sayAdmin(on.Admin)
+
+	var err error
+	select {
+	case <-ctx.Done():
+		g.drain(clients)
+	case err = <-failed:
+	}
+	end()
+	_ = clients.Close()
+	_ = operators.Close()
+	return errors.Join(err, background.Wait())
+}
+
+// drain ends serving without losing a request in flight.
+func (g *Gateway) drain(clients *http.Server) {
+	g.state.draining.Store(true)
+	g.log.Info("draining", "delay", g.config.Limits.DrainDelay, "at_most", g.config.Limits.Drain)
+	time.Sleep(g.config.Limits.DrainDelay)
+	ctx, cancel := context.Background(), context.CancelFunc(func() {})
+	if g.config.Limits.Drain > 0 {
+		ctx, cancel = context.WithTimeout(ctx, g.config.Limits.Drain)
+	}
+	defer cancel()
+	if err := clients.Shutdown(ctx); err != nil {
+		g.log.Warn("requests in flight were cut off at the end of the drain", "error", err)
+	}
+}
+
+// loop runs one background task; only the end of the gateway may end it.
+func (g *Gateway) loop(ctx context.Context, l loop) error {
+	if err := l.task.Run(ctx); err != nil && ctx.Err() == nil {
+		g.log.Error("background task ended", "task", l.name, "error", err)
+	}
+	return nil
+}
+
+// startLog starts the access log's writer; what it returns waits until every
+// line is out.
+func (g *Gateway) startLog() (stop func()) {
+	if g.lines == nil {
+		return func() {}
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	var done sync.WaitGroup
+	done.Go(func() { _ = g.lines.Run(ctx) })
+	return func() {
+		cancel()
+		done.Wait()
+		if err := g.closeLog(); err != nil {
+			g.log.Error("access log not closed", "error", err)
+		}
+	}
+}
+
+// awaitWarm notes when the first fetches have ended, however they ended.
+func (g *Gateway) awaitWarm(ctx context.Context) {
+	tick, limit := time.NewTicker(20*time.Millisecond), time.NewTimer(warmUp)
+	defer tick.Stop()
+	defer limit.Stop()
+	for g.fetching() {
+		select {
+		case <-tick.C:
+		case <-limit.C:
+			g.state.warm.Store(true)
+			return
+		case <-ctx.Done():
+			return
+		}
+	}
+	g.state.warm.Store(true)
+}
+
+// clientServer is the full lane's server: HTTP/1.1, HTTP/2 over TLS, and h2c by
+// prior knowledge.
+func (g *Gateway) clientServer(life context.Context) *http.Server {
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true)
+	protocols.SetHTTP2(true)
+	protocols.SetUnencryptedHTTP2(true)
+	limits := g.config.Limits
+	s := &http.Server{
+		Handler:                      g.proxy,
+		ReadHeaderTimeout:            limits.HeaderTimeout,
+		IdleTimeout:                  limits.IdleTimeout,
+		MaxHeaderBytes:               int(limits.MaxHeader),
+		Protocols:                    protocols,
+		HTTP2:                        &http.HTTP2Config{MaxConcurrentStreams: 250, MaxReadFrameSize: 16 << 10},
+		DisableGeneralOptionsHandler: true,
+		BaseContext:                  func(net.Listener) context.Context { return life },
+		ErrorLog:                     quietly(g.log),
+	}
+	if g.tls != nil {
+		s.TLSConfig = g.tls.config()
+	}
+	return s
+}
+
+func (g *Gateway) serveClients(s *http.Server, l net.Listener) error {
+	if most := g.config.Limits.MaxConnections; most > 0 {
+		l = netutil.LimitListener(l, most)
+	}
+	if g.tls != nil {
+		return unlessClosed(s.ServeTLS(l, "", ""))
+	}
+	return unlessClosed(s.Serve(l))
+}
+
+func unlessClosed(err error) error {
+	if errors.Is(err, http.ErrServerClosed) {
+		return nil
+	}
+	return err
+}
+
+func (g *Gateway) adminServer(life context.Context) *http.Server {
+	return &http.Server{
+		Handler:           admin.New(admin.Options{Health: g.Health, Gatherer: g.registry}),
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       10 * time.Second,
+		WriteTimeout:      60 * time.Second,
+		IdleTimeout:       time.Minute,
+		MaxHeaderBytes:    16 << 10,
+		BaseContext:       func(net.Listener) context.Context { return life },
+		ErrorLog:          quietly(g.log),
+	}
+}
+
+// sayAdmin tells where the probes are, and warns of an open admin listener.
+func (g *Gateway) sayAdmin(l net.Listener) {
+	if l == nil {
+		g.log.Info("admin listener is off")
+		return
+	}
+	g.log.Info("admin serves", "address", l.Addr().String())
+	if addr, ok := l.Addr().(*net.TCPAddr); ok && !addr.IP.IsLoopback() && g.config.Admin.Token.IsZero() {
+		g.log.Warn("admin listens beyond this machine without admin.token: only the probes and /metrics are served")
+	}
+}
+
+// quietly turns net/http's own complaints (a handshake that failed, a caller
+// that reset) into debug lines: anybody can cause them.
+func quietly(l *slog.Logger) *log.Logger { return slog.NewLogLogger(l.Handler(), slog.LevelDebug) }

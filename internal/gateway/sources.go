@@ -1,0 +1,211 @@
+package gateway
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/sallyport/sallyport/internal/auth"
+	"github.com/sallyport/sallyport/internal/config"
+	"github.com/sallyport/sallyport/internal/credentials"
+	"github.com/sallyport/sallyport/internal/secrets"
+	"github.com/sallyport/sallyport/internal/upstream"
+)
+
+// issuer is a trusted issuer with the keys its readiness depends on.
+type issuer struct {
+	issuer *auth.Issuer
+	keySet *auth.KeySet // nil without a jwks_url
+	static []auth.StaticKey
+}
+
+// fetchTimeout bounds one fetch of keys or of a token, all in all.
+const fetchTimeout = 5 * time.Second
+
+// chooseBackend picks the secret backend by what is configured, and says why.
+func chooseBackend(c config.Secrets, lookup func(string) (string, bool), log *slog.Logger) (secrets.Backend, string, error) {
+	if lookup == nil {
+		lookup = os.LookupEnv
+	}
+	open := func(name string) (secrets.Backend, error) {
+		switch name {
+		case "env":
+			return secrets.NewEnv(c.Env.Prefix, lookup), nil
+		case "file":
+			return secrets.NewFile(c.File.Dir, log)
+		}
+		return nil, fmt.Errorf("backend %s is not supported in this version", name)
+	}
+	if len(c.Backend) == 1 && c.Backend[0] == "auto" {
+		if address, _ := lookup("VAULT_ADDR"); address != "" {
+			return nil, "", fmt.Errorf("VAULT_ADDR is set, so auto means Vault, which is not supported in this version; write backend: env or backend: file")
+		}
+		b, err := open("env")
+		return b, "auto, and neither Vault nor AWS is configured", err
+	}
+	var list []secrets.Backend
+	for _, name := range c.Backend {
+		b, err := open(name)
+		if err != nil {
+			return nil, "", err
+		}
+		list = append(list, b)
+	}
+	return secrets.Chain(list...), "the configuration names it", nil
+}
+
+// openAccessLog returns where access lines go, nil for nowhere, and how to
+// close it.
+func openAccessLog(where string, o Options) (io.Writer, func() error, error) {
+	none := func() error { return nil }
+	switch where {
+	case "":
+		return nil, none, nil
+	case "stdout":
+		return o.Stdout, none, nil
+	case "stderr":
+		return o.Stderr, none, nil
+	}
+	f, err := os.OpenFile(where, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o640)
+	if err != nil {
+		return nil, none, err
+	}
+	return f, f.Close, nil
+}
+
+// client returns a client for what the gateway fetches: bounded in time, no
+// proxy of the environment, TLS by its own files.
+func client(t config.ClientTLS) (*http.Client, error) {
+	transport, err := upstream.NewTransport(upstream.TransportOptions{
+		Connect: fetchTimeout, ResponseHeader: fetchTimeout,
+		TLS: upstream.TLSOptions{CAFile: t.CAFile, CertFile: t.CertFile, KeyFile: t.KeyFile},
+	})
+	return &http.Client{Transport: transport, Timeout: fetchTimeout}, err
+}
+
+// useIssuers makes the issuers that a route uses. The others were checked when
+// the configuration was read, and are left alone.
+func (b *builder) useIssuers() error {
+	for _, route := range b.config.Routes {
+		for _, name := range route.Auth.Issuers {
+			if b.issuers[name] != nil {
+				continue
+			}
+			made, err := b.issuer(name, b.config.Issuers[name])
+			if err != nil {
+				return b.at("issuers."+name, err)
+			}
+			b.issuers[name] = made
+		}
+	}
+	return nil
+}
+
+func (b *builder) issuer(name string, c config.Issuer) (*issuer, error) {
+	made := new(issuer)
+	var sources []auth.KeySource
+	for _, key := range c.Keys {
+		made.static = append(made.static, auth.StaticKey{ID: key.KID, Algorithm: key.Algorithm, Value: b.value(key.Key)})
+	}
+	if len(made.static) > 0 {
+		source, err := auth.StaticKeys(made.static)
+		if err != nil {
+			return nil, err
+		}
+		sources = append(sources, source)
+	}
+	if c.JWKSURL != "" {
+		fetcher, err := client(c.TLS)
+		if err != nil {
+			return nil, err
+		}
+		made.keySet, err = auth.NewKeySet(auth.KeySetOptions{
+			Issuer: name, URL: c.JWKSURL, Client: fetcher, Refresh: c.JWKS.Refresh, Cooldown: c.JWKS.Cooldown,
+			MaxStale: c.JWKS.MaxStale, Log: b.log, Metrics: b.auth,
+		})
+		if err != nil {
+			return nil, err
+		}
+		sources = append(sources, made.keySet)
+		b.loops = append(b.loops, loop{"keys of issuer " + name, made.keySet})
+	}
+	var err error
+	made.issuer, err = auth.NewIssuer(auth.IssuerOptions{
+		Name: name, Issuer: c.Issuer, Keys: sources, Algorithms: c.Algorithms, Audiences: c.Audiences, TokenTypes: c.TokenTypes,
+		RequiredClaims: c.RequiredClaims, ScopeClaims: c.ScopeClaims, Leeway: c.Leeway, MaxLifetime: c.MaxLifetime, Log: b.log,
+	})
+	return made, err
+}
+
+// useCredentials makes the credentials that a route uses.
+func (b *builder) useCredentials() error {
+	for _, route := range b.config.Routes {
+		for _, name := range route.Inject {
+			if b.credentials[name] != nil {
+				continue
+			}
+			made, err := b.credential(name, b.config.Credentials[name])
+			if err != nil {
+				return b.at("credentials."+name, err)
+			}
+			b.credentials[name] = made
+		}
+	}
+	return nil
+}
+
+func (b *builder) credential(name string, c config.Credential) (credentials.Credential, error) {
+	at := placement(c)
+	if err := at.Validate(); err != nil {
+		return nil, err
+	}
+	switch c.Type {
+	case "static":
+		return credentials.NewStatic(name, at, b.value(c.Token)), nil
+	case "basic":
+		return credentials.NewBasic(name, at, b.value(c.Username), b.value(c.Password)), nil
+	case "oauth2":
+		fetcher, err := client(c.TLS)
+		if err != nil {
+			return nil, err
+		}
+		made, err := credentials.NewOAuth2(credentials.OAuth2Options{
+			Name: name, Placement: at, TokenURL: c.TokenURL, ClientID: c.ClientID, ClientSecret: b.value(c.ClientSecret), ClientAuth: c.ClientAuth,
+			Scopes: c.Scopes, Audience: firstOf(c.Audience), Resource: c.Resource, Parameters: c.Parameters, RefreshBefore: c.RefreshBefore,
+			Client: fetcher, Log: b.log, Metrics: b.refreshes,
+		})
+		if err != nil {
+			return nil, err
+		}
+		b.loops = append(b.loops, loop{"credential " + name, made})
+		return made, nil
+	}
+	return nil, fmt.Errorf("type %s is not supported in this version", c.Type)
+}
+
+func firstOf(list []string) string {
+	if len(list) == 0 {
+		return ""
+	}
+	return list[0]
+}
+
+// placement is where a credential goes: Authorization unless the configuration
+// says otherwise, with the prefix of its type.
+func placement(c config.Credential) credentials.Placement {
+	at := credentials.Placement{Query: c.Query, Cookie: c.Cookie}
+	if at.Query == "" && at.Cookie == "" {
+		at.Header, at.Prefix = cmp.Or(c.Header, "Authorization"), "Bearer "
+		if c.Type == "basic" {
+			at.Prefix = "Basic "
+		}
+	}
+	if c.Prefix != nil {
+		at.Prefix = *c.Prefix
+	}
+	return at
+}
