@@ -115,13 +115,13 @@ composed() {
   is "gateway is healthy by the image's HEALTHCHECK" healthy "$(state gateway .State.Health.Status)"
   is "its process is nonroot's" 65532 "$(docker top "$(compose ps -q gateway)" -eo pid,uid | awk 'NR == 2 {print $2}')"
 
-  local gateway legacy reader writer
+  local gateway legacy reader other
   gateway=$(address gateway 8080)
   legacy=$(address legacy 8081)
   issuer=$(address issuer 8082)
   reader=$(token orders:read)
-  writer=$(token orders:write)
-  [[ -n $reader && -n $writer ]] || die "the issuer gives no tokens"
+  other=$(token crm:read)
+  [[ -n $reader && -n $other ]] || die "the issuer gives no tokens"
 
   ask "http://$legacy/orders/1"
   is "the API takes no call without its key" 401 "$status"
@@ -132,7 +132,7 @@ composed() {
   ask -H "Authorization: Bearer $reader.x" "http://$gateway/orders/1"
   is "a broken token" 401 "$status"
   has "a broken token: challenge" 'error="invalid_token"' "$head"
-  ask -H "Authorization: Bearer $writer" "http://$gateway/orders/1"
+  ask -H "Authorization: Bearer $other" "http://$gateway/orders/1"
   is "a token without the scope" 403 "$status"
   has "a token without the scope: challenge" 'error="insufficient_scope"' "$head"
   ask -H "Authorization: Bearer $reader" -H 'X-Legacy-Key: mine' "http://$gateway/orders/1"
