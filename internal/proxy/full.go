@@ -118,6 +118,7 @@ func (f *fullRoute) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.Header.Get("Upgrade") != "" && !webSocket(r) {
 		r.Header.Del("Upgrade")
 	}
+	w.Header()["Content-Type"] = nil // the upstream's or none: net/http must not guess one
 	x.sentUp = f.now()
 	f.reverse.ServeHTTP(w, r)
 }
