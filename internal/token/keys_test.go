@@ -198,6 +198,22 @@ func rocaModulus(t *testing.T) *big.Int {
 	}
 }
 
+func TestSameKey(t *testing.T) {
+	t.Parallel()
+	keys := keysOnce()
+	all := [][]byte{keys.hmac, []byte("another secret of thirty-two bytes"), publicPEM(t, keys.rsa), publicPEM(t, keys.p256), publicPEM(t, keys.p384), publicPEM(t, keys.ed)}
+	for i, a := range all {
+		for j, b := range all {
+			if got := oneKey(t, a, KeyOptions{ID: "a"}).Same(oneKey(t, b, KeyOptions{ID: "b"})); got != (i == j) {
+				t.Errorf("%d and %d: %v", i, j, got)
+			}
+		}
+	}
+	if (Key{}).Same(Key{}) {
+		t.Error("no key is the same as no key")
+	}
+}
+
 // THREATS, information disclosure: keys redact by type.
 func TestNoFormattingShowsAKey(t *testing.T) {
 	t.Parallel()

@@ -223,15 +223,16 @@ func TestGiantNumbersAndDepthCostLittle(t *testing.T) {
 		strings.Repeat(`[`, 12000),
 	} {
 		raw := b64(goodHeader) + "." + b64(payload) + ".AA"
-		start := time.Now()
-		const rounds = 20
-		for range rounds {
+		fastest := time.Hour // of several, since other tests share the cores
+		for range 10 {
+			start := time.Now()
 			if _, err := Parse(raw); !errors.Is(err, ErrMalformed) {
 				t.Fatalf("%.20s…: %v", payload, err)
 			}
+			fastest = min(fastest, time.Since(start))
 		}
-		if each := time.Since(start) / rounds; each > 5*time.Millisecond {
-			t.Errorf("%.20s… took %v", payload, each)
+		if fastest > 5*time.Millisecond {
+			t.Errorf("%.20s… took %v", payload, fastest)
 		}
 	}
 }
