@@ -1,0 +1,31 @@
+// Package auth answers who is calling.
+//
+// An [Authenticator] stands on each route. It takes the bearer token of a
+// request, finds the [Issuer] it names among those the route trusts, and, where
+// signature and claims are in order, returns the [Principal]. Keys come from a
+// [KeySource]: the secret store ([StaticKeys]) or a URL ([KeySet]).
+//
+// # Security
+//
+// The issuer is chosen by the exact text of iss, and keys are looked up in that
+// issuer alone: a key of one issuer never vouches for another, whatever its kid.
+// The algorithm must be one the issuer lists and one the key is for.
+//
+// No request waits for keys. They are fetched in the background, at most once
+// per cooldown because of unknown kids, and a fetch that fails takes no key
+// away. Where keys are not to be had the answer is [ErrKeysUnavailable], never a
+// principal.
+package auth
+
+import "time"
+
+// Principal is an authenticated caller.
+type Principal struct {
+	Subject   string
+	Issuer    string         // the issuer's name in the configuration
+	IssuerURL string         // iss
+	KeyID     string         // of the key that verified the token; may be empty
+	Scopes    []string       // sorted, each once
+	Claims    map[string]any // all of the token's; numbers are json.Number
+	Expires   time.Time      // exp
+}
