@@ -15,6 +15,8 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"github.com/sallyport/sallyport/internal/config"
 )
 
 // Exit statuses (CONTRACT 2).
@@ -60,6 +62,9 @@ func run(ctx context.Context, args []string, std streams) int {
 	case errors.As(err, &wrong):
 		fmt.Fprintln(std.err, "gateway:", strings.TrimSpace(wrong.Error()))
 		return exitUsage
+	case errors.As(err, new(config.Errors)), errors.As(err, new(config.Error)):
+		fmt.Fprintln(std.err, err) // each line begins with its place in the file
+		return exitFailure
 	case errors.As(err, &failed):
 		fmt.Fprintln(std.err, "gateway:", strings.TrimSpace(failed.Error()))
 		return exitFailure

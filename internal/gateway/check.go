@@ -37,7 +37,7 @@ func (g *Gateway) MissingSecrets() config.Errors {
 		if _, err := value.Get(); err != nil {
 			missing = append(missing, config.Error{
 				File: g.config.File(), Line: use.Line, Column: use.Column,
-				Problem: fmt.Sprintf("%s: secret %s: %s", use.Where, value.Name(), secrets.Reason(err)),
+				Problem: use.Where + ": " + err.Error(),
 				Advice:  "store it in the secret backend, or mend the path",
 			})
 		}
@@ -58,7 +58,7 @@ func (g *Gateway) weakKeys() config.Errors {
 			if err != nil {
 				continue
 			}
-			if _, _, err := token.ParseKeys([]byte(secret.Reveal()), token.KeyOptions{ID: key.KID, Algorithm: key.Algorithm}); err != nil {
+			if _, _, err := token.ParseKeys([]byte(secret.Reveal()), token.KeyOptions{ID: key.KID, Algorithm: key.Algorithm, Accept: c.Algorithms}); err != nil {
 				where := fmt.Sprintf("issuers.%s.keys[%d].key", name, i)
 				line, column := g.config.Position(where)
 				advice := "store a key as the README's section on keys describes"

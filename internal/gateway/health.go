@@ -7,6 +7,7 @@ import (
 
 	"github.com/sallyport/sallyport/internal/admin"
 	"github.com/sallyport/sallyport/internal/auth"
+	"github.com/sallyport/sallyport/internal/credentials"
 	"github.com/sallyport/sallyport/internal/secrets"
 )
 
@@ -28,15 +29,7 @@ func (g *Gateway) Health() admin.Health {
 		add(g.issuers[name].health(name))
 	}
 	for _, name := range slices.Sorted(maps.Keys(g.credentials)) {
-		s := g.credentials[name].Status()
-		c := admin.Component{Name: "credential/" + name, State: admin.OK, Detail: s.LastError, Age: -1}
-		switch {
-		case !s.Ready:
-			c.State = admin.Unavailable
-		case s.ConsecutiveFailures > 0:
-			c.State = admin.Degraded
-		}
-		add(c)
+		add(credentialHealth(name, g.credentials[name].Status()))
 	}
 	for _, r := range g.config.Routes {
 		route := admin.Component{Name: r.Name, State: admin.OK, Age: -1}
@@ -61,6 +54,25 @@ func (g *Gateway) Health() admin.Health {
 		h.Routes = append(h.Routes, route)
 	}
 	return h
+}
+
+// credentialHealth tells how a credential is. Why a secret is not to be had
+// stands with the secret; here it would show what backends say.
+func credentialHealth(name string, s credentials.Status) admin.Component {
+	c := admin.Component{Name: "credential/" + name, State: admin.OK, Age: -1}
+	switch {
+	case !s.Ready:
+		c.State = admin.Unavailable
+	case s.ConsecutiveFailures > 0:
+		c.State = admin.Degraded
+	}
+	if s.LastError != "" {
+		c.Detail = "secret not to be had"
+		if s.Type == "oauth2" {
+			c.Detail = s.LastError
+		}
+	}
+	return c
 }
 
 // fetching reports whether a first fetch is still under way.

@@ -72,7 +72,7 @@ func (b *builder) limits(r config.Route) ([]proxy.Limit, error) {
 		if err != nil {
 			return nil, fmt.Errorf("rate_limit[%d]: %w", i, err)
 		}
-		limits = append(limits, proxy.Limit{Limiter: limiter, Key: cmp.Or(l.Key, byDefault)})
+		limits = append(limits, proxy.Limit{Limiter: limiter, Key: cmp.Or(l.Key, byDefault), Number: i})
 	}
 	return limits, nil
 }

@@ -102,7 +102,7 @@ func (g *Gateway) Run(ctx context.Context, on Listeners) error {
 // drain ends serving without losing a request in flight.
 func (g *Gateway) drain(clients *http.Server) {
 	g.state.draining.Store(true)
-	g.log.Info("draining", "delay", g.config.Limits.DrainDelay, "at_most", g.config.Limits.Drain)
+	g.log.Info("draining", "delay", g.config.Limits.DrainDelay.String(), "at_most", g.config.Limits.Drain.String())
 	time.Sleep(g.config.Limits.DrainDelay)
 	ctx, cancel := context.Background(), context.CancelFunc(func() {})
 	if g.config.Limits.Drain > 0 {

@@ -125,7 +125,7 @@ func (b *builder) issuer(name string, c config.Issuer) (*issuer, error) {
 		}
 		made.keySet, err = auth.NewKeySet(auth.KeySetOptions{
 			Issuer: name, URL: c.JWKSURL, Client: fetcher, Refresh: c.JWKS.Refresh, Cooldown: c.JWKS.Cooldown,
-			MaxStale: c.JWKS.MaxStale, Log: b.log, Metrics: b.auth,
+			MaxStale: unlessZero(c.JWKS.MaxStale), Log: b.log, Metrics: b.auth,
 		})
 		if err != nil {
 			return nil, err

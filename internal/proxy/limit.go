@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/netip"
+	"strconv"
 	"strings"
 
 	"github.com/sallyport/sallyport/internal/auth"
@@ -14,6 +15,7 @@ import (
 type Limit struct {
 	Limiter *ratelimit.Limiter
 	Key     string // subject, ip, route, claim:NAME or header:NAME
+	Number  int    // its place in the route's list, so that equal limits count apart
 }
 
 // early reports whether the limit is asked before authentication.
@@ -37,7 +39,7 @@ func (l Limit) bucket(x *exchange) string {
 	kind, name, _ := strings.Cut(l.Key, ":")
 	switch kind {
 	case "route":
-		return "route"
+		return l.of("route", "", "")
 	case "subject":
 		if p := x.principal; p != nil {
 			return l.of("value", p.Issuer, p.Subject)
@@ -56,7 +58,7 @@ func (l Limit) bucket(x *exchange) string {
 
 // of joins the parts of a bucket's name; NUL stands in none but the last.
 func (l Limit) of(kind, issuer, value string) string {
-	return cut(l.Key + "\x00" + kind + "\x00" + issuer + "\x00" + value)
+	return cut(strconv.Itoa(l.Number) + l.Key + "\x00" + kind + "\x00" + issuer + "\x00" + value)
 }
 
 func cut(key string) string { return key[:min(len(key), maxKey)] }

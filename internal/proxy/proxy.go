@@ -199,6 +199,7 @@ func (p *Proxy) authenticate(x *exchange) error {
 		return unauthenticated(auth.ErrMultiple)
 	}
 	if x.route.Auth == nil {
+		p.metrics.decisions.WithLabelValues(x.route.Name, "allow", "public").Inc()
 		return nil
 	}
 	principal, err := x.route.Auth.Authenticate(x.fields)
