@@ -146,7 +146,7 @@ composed() {
   local start container logs
   curl -sN -m 20 -H "Authorization: Bearer $reader" "http://$gateway/orders/stream" >"$scratch/stream" &
   local stream=$!
-  until grep -q '^data:' "$scratch/stream" || ! kill -0 "$stream" 2>/dev/null; do sleep 0.05; done
+  until grep -qs '^data:' "$scratch/stream" || ! kill -0 "$stream" 2>/dev/null; do sleep 0.05; done
   start=$SECONDS
   container=$(compose ps -q gateway)
   compose stop gateway >/dev/null 2>&1
