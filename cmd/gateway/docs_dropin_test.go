@@ -56,11 +56,11 @@ func TestComposeFilesConfigureTheDropIn(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			credential, route := c.Credentials["upstream"], c.Routes[0]
+			credential, route := c.Credentials["upstream-header"], c.Routes[0]
 			if credential.Header != "X-Legacy-Key" || credential.Prefix == nil || *credential.Prefix != "" || credential.Token.Path != "legacy/api-key" {
 				t.Errorf("credential %+v", credential)
 			}
-			if !slices.Equal(route.Inject, []string{"upstream"}) || !slices.Equal(route.Auth.Scopes, []string{"orders:read"}) || route.Auth.Public {
+			if !slices.Equal(route.Inject, []string{"upstream-header"}) || !slices.Equal(route.Auth.Scopes, []string{"orders:read"}) || route.Auth.Public {
 				t.Errorf("route %+v", route)
 			}
 			if _, set := variables["LEGACY_API_KEY"]; !set {

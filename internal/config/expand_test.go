@@ -135,13 +135,31 @@ func TestDropIn(t *testing.T) {
 		t.Errorf("%+v", c)
 	}
 	c, err = load(append(slices.Clone(required), "JWT_JWKS_URL=http://idp/jwks", "ALLOW_INSECURE_HTTP=true", "REQUIRED_SCOPE=x, y", "INJECT_SECRET_PATH=legacy", "INJECT_HEADER=X-Key",
-		`INJECT_PREFIX=""`, "RATE_LIMIT=5/m", "TRUSTED_PROXIES=10.0.0.0/8", "ADMIN_LISTEN=:9090", "SECRETS_BACKEND=env")...)
+		"INJECT_PREFIX=", "RATE_LIMIT=5/m", "TRUSTED_PROXIES=10.0.0.0/8", "ADMIN_LISTEN=:9090", "SECRETS_BACKEND=env")...)
 	if err != nil {
 		t.Fatal(err)
 	}
-	up, r := c.Credentials["upstream"], c.Routes[0]
-	if up.Token.Path != "legacy" || up.Header != "X-Key" || up.Prefix == nil || *up.Prefix != "" || !slices.Equal(r.Inject, Strings{"upstream"}) || !slices.Equal(r.Auth.Scopes, Strings{"x", "y"}) || len(c.Issuers["jwt"].Keys) != 0 {
+	up, r := c.Credentials["upstream-header"], c.Routes[0]
+	if up.Token.Path != "legacy" || up.Header != "X-Key" || up.Prefix == nil || *up.Prefix != "" || !slices.Equal(r.Inject, Strings{"upstream-header"}) || !slices.Equal(r.Auth.Scopes, Strings{"x", "y"}) || len(c.Issuers["jwt"].Keys) != 0 {
 		t.Errorf("%+v", c)
+	}
+	for inject, want := range map[string][3]string{
+		"":                                       {"upstream", "Authorization", "unset"},
+		"INJECT_PREFIX=Key ":                     {"upstream-prefix", "Authorization", "Key "},
+		"INJECT_HEADER=X-Key":                    {"upstream-header", "X-Key", ""},
+		"INJECT_HEADER=X-Key,INJECT_PREFIX=Key ": {"upstream-header-prefix", "X-Key", "Key "},
+	} {
+		c, err := load(slices.Concat(required, []string{"JWT_JWKS_URL=https://idp/jwks", "INJECT_SECRET_PATH=legacy"}, strings.Split(inject, ","))...)
+		if err != nil {
+			t.Fatalf("%s: %v", inject, err)
+		}
+		up, prefix := c.Credentials[want[0]], "unset"
+		if up.Prefix != nil {
+			prefix = *up.Prefix
+		}
+		if !slices.Equal(c.Routes[0].Inject, Strings{want[0]}) || up.Header != want[1] || prefix != want[2] {
+			t.Errorf("%s: %v puts %q into %q, want %v", inject, c.Routes[0].Inject, prefix, up.Header, want)
+		}
 	}
 	if c.RateLimits.Store != "memory" || r.RateLimit[0].Rate.Count != 5 || c.Admin.Listen != ":9090" || !slices.Equal(c.TrustedProxies, Strings{"10.0.0.0/8"}) {
 		t.Errorf("%+v", c)
