@@ -58,25 +58,6 @@ func (d *decoder) keyed(key, value *yaml.Node, v reflect.Value, path string, f *
 	}
 }
 
-// unsupported judges a key that has no use in this version. An off value asks
-// for nothing, but has no mistakes either.
-func (d *decoder) unsupported(key, value *yaml.Node, v reflect.Value, path string, f *field) {
-	if !d.off(value, path) {
-		up, _ := parent(path)
-		d.failAt(path, key.Line, key.Column, fmt.Sprintf("%q is not supported in this version", f.key), "remove it")
-		d.own(up).unsupported = true
-		return
-	}
-	if value = d.enter(value, path); value == nil {
-		return
-	}
-	if value.Kind == yaml.ScalarNode && v.Type() != reflect.TypeFor[Secret]() {
-		d.text(value, path, "a text")
-		return
-	}
-	d.decode(value, v, path, f)
-}
-
 // place notes where a key stands: at its value, or at the key itself where the
 // value is a block below it.
 func (d *decoder) place(path string, key, value *yaml.Node) *mark {

@@ -178,6 +178,27 @@ issuers: {corp: {issuer: i, audiences: a, jwks_url: "https://a/", discovery: fal
 	}
 }
 
+// TestOnlyOffValuesAreOff: a check that is taken for off would not be made.
+func TestOnlyOffValuesAreOff(t *testing.T) {
+	const routes = "issuers: {corp: {issuer: i, audiences: a, jwks_url: 'https://a/'}}\nroutes: [{name: a, path: /*, upstream: 'http://a', auth: {issuers: corp, %s}}]\n"
+	for _, key := range []string{
+		"allow: 'false'", "allow: '0'", "allow: 0", "allow: false", "allow: '${env:FALSE}'", "allow: '0s'", "client_certificates: true", "client_certificates: maybe",
+		"api_keys: '0'", "api_keys: ['']", "api_keys: [~]",
+	} {
+		if err := mustFail(t, strings.ReplaceAll(routes, "%s", key), "FALSE=false"); !strings.Contains(err, "is not supported in this version") {
+			t.Errorf("%s: %s", key, err)
+		}
+	}
+	for _, text := range []string{
+		"credentials: {a: {type: static, token: '${secret:a}', claims: {admin: false}}}", "limits: {auth_failures: 0}", "api_keys: {partners: {}}\naudit: {on_error: 0}",
+		"rate_limits: {redis: {lease: 1ms}}", "tls: {cert_file: a, key_file: b, redirect_http: 0}", "crypto: {auth: public}", "keyrings: {a: {keys: '${secret:a}'}}",
+	} {
+		if err := mustFail(t, text+route); !strings.Contains(err, "is not supported in this version") {
+			t.Errorf("%s: %s", text, err)
+		}
+	}
+}
+
 func TestAliases(t *testing.T) {
 	c := parse(t, `
 issuers:

@@ -15,8 +15,8 @@ type segment struct {
 	expression string // of a parameter: what it must match, empty for anything
 }
 
-// parsePath takes a route's path apart and checks it. problem is empty if it is
-// one; shown tells whether it may be followed by what was written.
+// parsePath takes a route's path apart. problem says what is wrong with it;
+// empty if nothing is.
 func parsePath(path string) (segments []segment, problem, advice string) {
 	if !strings.HasPrefix(path, "/") {
 		return nil, "a path begins with /", "write /* for every path"

@@ -131,11 +131,11 @@ func scalar() object { return object{"type": []string{"string", "number", "boole
 func matching(pattern string) object { return object{"type": "string", "pattern": pattern} }
 
 func orExpression(forms ...object) object {
-	any := []any{}
+	list := []any{}
 	for _, form := range forms {
-		any = append(any, form)
+		list = append(list, form)
 	}
-	return object{"anyOf": append(any, object{"$ref": "#/$defs/expression"})}
+	return object{"anyOf": append(list, object{"$ref": "#/$defs/expression"})}
 }
 
 // defaultOf is a default as it would be written.

@@ -30,6 +30,54 @@ func TestReferences(t *testing.T) {
 	}
 }
 
+func TestReferencesThatNoBackendHas(t *testing.T) {
+	for _, text := range []string{
+		"${secret:}", "${secret:#a}", "${secret:a#}", "${secret:a#b#c}", "${secret:/a}", "${secret:..}", "${secret:a/../b}", "${secret:./a}", "${secret: a}", "${secret:a }",
+		"${secret:a{b}", "${secret:${env:BRACE}}", "${secret:${env:LINE}}", "${secret:${env:REF}}", "${secret:" + strings.Repeat("a", 1025) + "}", "${secret:a#${env:EMPTY}}", "${secret:${env:EMPTY}}",
+	} {
+		err := mustFail(t, "admin: {token: '"+text+"'}"+route, "BRACE=a}b", "LINE=a\nb", "REF=${secret:a}", "EMPTY=")
+		if !strings.Contains(err, "write ${secret:PATH}") {
+			t.Errorf("%s: %s", text, err)
+		}
+	}
+}
+
+// TestOpenByMistakeIsRefused: what an operator forgets must not mean that
+// everybody may pass (cases admin-05 and admin-06).
+func TestOpenByMistakeIsRefused(t *testing.T) {
+	const issuer = "issuers: {corp: {issuer: i, jwks_url: 'https://a/', %s}}\n"
+	with := func(keys string) string { return strings.ReplaceAll(issuer, "%s", keys) }
+	on := func(keys string) string { return "routes: [{name: a, path: /*, upstream: 'http://a', " + keys + "}]\n" }
+	for name, text := range map[string]string{
+		"no audience":                 with("") + route,
+		"an empty audience":           with("audiences: ['']") + route,
+		"audiences from nothing":      with("audiences: '${env:EMPTY}'") + route,
+		"an unset variable":           with("audiences: '${env:UNSET}'") + route,
+		"a misspelt key":              with("audience: a") + route,
+		"no auth":                     on(""),
+		"an empty auth":               on("auth: "),
+		"an auth block of nothing":    on("auth: {}"),
+		"auth from nothing":           on("auth: '${env:EMPTY}'"),
+		"auth that is not a word":     on("auth: false"),
+		"a misspelt auth":             on("atuh: {issuers: [corp]}"),
+		"no issuers":                  with("audiences: a") + on("auth: {scopes: [a]}"),
+		"issuers from nothing":        with("audiences: a") + on("auth: {issuers: ['${env:EMPTY}']}"),
+		"a claim without values":      with("audiences: a") + on("auth: {issuers: corp, claims: {tenant: []}}"),
+		"a rate of 0":                 on("auth: public, rate_limit: {rate: 0/s}"),
+		"an empty secret":             "credentials: {a: {type: static, token: ''}}\n" + route,
+		"a secret from nothing":       "credentials: {a: {type: static, token: '${env:EMPTY}'}}\n" + route,
+		"a key that is nothing":       "issuers: {corp: {issuer: i, audiences: a, keys: [{kid: a, key: ''}]}}\n" + route,
+		"keys that are nothing":       "issuers: {corp: {issuer: i, audiences: a, keys: []}}\n" + route,
+		"tls from nothing":            "tls: {cert_file: '${env:EMPTY}', key_file: '${env:EMPTY}'}\n" + route,
+		"a check that is to come":     with("audiences: a") + on("auth: {issuers: corp, allow: 'false'}"),
+		"an auth block written twice": with("audiences: a") + on("auth: {issuers: corp}, auth: public"),
+	} {
+		if _, err := Parse("gateway.yaml", []byte(text), environment("EMPTY=")); err == nil {
+			t.Errorf("%s: accepted", name)
+		}
+	}
+}
+
 func TestLiteralsWhereAllowed(t *testing.T) {
 	for _, allow := range []string{"allow_literal_secrets: true\n", "allow_literal_secrets: ${env:YES}\n"} {
 		c := parse(t, "admin:\n  token: ${env:TOKEN}\n"+allow+route, "TOKEN=hunter2", "YES=true")

@@ -1,10 +1,11 @@
 package config
 
 import (
+	"fmt"
 	"reflect"
-	"strconv"
 	"strings"
-	"time"
+	"unicode"
+	"unicode/utf8"
 
 	yaml "go.yaml.in/yaml/v4"
 )
@@ -81,25 +82,12 @@ func (d *decoder) secret(n *yaml.Node, v *Secret, path string) bool {
 	return true
 }
 
+const maxReference = 1024 // bytes of a path, and of a field
+
 // reference checks PATH#FIELD and notes its use.
 func (d *decoder) reference(text, path string) Secret {
 	name, key, hasKey := strings.Cut(text, "#")
-	problem := ""
-	switch {
-	case name == "":
-		problem = "the secret reference has no path"
-	case hasKey && key == "":
-		problem = "the secret reference has no field after #"
-	case strings.Contains(text, "${"):
-		problem = "the path of a secret reference is itself a reference"
-	case strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || 0x7f <= r && r < 0xa0 || r == 0xfffd }):
-		problem = "the secret reference holds a control character"
-	case strings.HasPrefix(name, "/"):
-		problem = "the path of a secret reference begins with a slash"
-	case strings.Contains("/"+name+"/", "/../"):
-		problem = "the path of a secret reference holds .."
-	}
-	if problem != "" {
+	if problem := referenceProblem(name, key, hasKey); problem != "" {
 		d.fail(path, problem, "write ${secret:PATH} or ${secret:PATH#FIELD}, as in ${secret:database#password}")
 		return Secret{}
 	}
@@ -108,53 +96,35 @@ func (d *decoder) reference(text, path string) Secret {
 	return Secret{Path: name, Field: key}
 }
 
-// off reports whether n is an off value, or a block or list of such only: what
-// is written so asks for nothing.
-func (d *decoder) off(n *yaml.Node, path string) bool {
-	d.depth++
-	defer func() { d.depth-- }()
-	if n.Kind == yaml.AliasNode {
-		n = n.Alias
-	}
-	if !d.spend(path) {
-		return true
-	}
-	switch n.Kind {
-	case yaml.ScalarNode:
-		return d.offText(n)
-	case yaml.MappingNode:
-		for i := 1; i < len(n.Content); i += 2 {
-			if !d.off(n.Content[i], path) {
-				return false
-			}
+// referenceProblem says what is wrong with a reference that no backend could
+// have, and some could be led astray by; empty if nothing is.
+func referenceProblem(name, key string, hasKey bool) string {
+	for _, part := range []string{name, key} {
+		switch {
+		case strings.Contains(part, "${"):
+			return "the path of a secret reference is itself a reference"
+		case !utf8.ValidString(part) || strings.ContainsFunc(part, func(r rune) bool { return !unicode.IsPrint(r) }):
+			return "the secret reference holds a character that cannot be printed"
+		case strings.TrimSpace(part) != part:
+			return "the secret reference begins or ends with a space"
+		case strings.ContainsAny(part, "{}#"):
+			return "the secret reference holds a brace or a second #"
+		case len(part) > maxReference:
+			return fmt.Sprintf("the secret reference is longer than %d bytes", maxReference)
 		}
-	case yaml.SequenceNode:
-		return len(n.Content) == 0
 	}
-	return true
-}
-
-func (d *decoder) offText(n *yaml.Node) bool {
-	if isNull(n) {
-		return true
+	switch {
+	case name == "":
+		return "the secret reference has no path"
+	case hasKey && key == "":
+		return "the secret reference has no field after #"
+	case strings.HasPrefix(name, "/"):
+		return "the path of a secret reference begins with a slash"
 	}
-	parts, bad := parseText(n.Value)
-	if bad != nil {
-		return true // decoding tells of it
+	for segment := range strings.SplitSeq(name, "/") {
+		if segment == "." || segment == ".." {
+			return "the path of a secret reference holds . or .. as a segment"
+		}
 	}
-	x, err := d.expander.expand(parts)
-	if err != nil {
-		return true
-	}
-	if x.secret || x.mixed {
-		return false
-	}
-	if x.text == "" || x.text == "false" {
-		return true
-	}
-	if f, err := strconv.ParseFloat(x.text, 64); err == nil {
-		return f == 0
-	}
-	span, err := time.ParseDuration(x.text)
-	return err == nil && span == 0
+	return ""
 }

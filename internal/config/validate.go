@@ -104,11 +104,11 @@ func isIP(host string) bool {
 
 // overlap reports whether two addresses cannot both be listened on.
 func overlap(a, b [2]string) bool {
-	any := func(host string) bool {
+	everywhere := func(host string) bool {
 		addr, err := netip.ParseAddr(host)
 		return host == "" || err == nil && addr.IsUnspecified()
 	}
-	return a[1] == b[1] && (a[0] == b[0] || any(a[0]) || any(b[0]))
+	return a[1] == b[1] && (a[0] == b[0] || everywhere(a[0]) || everywhere(b[0]))
 }
 
 func (k *checker) limits() {
