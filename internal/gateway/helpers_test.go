@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -243,9 +242,4 @@ func await(t testing.TB, what string, ok func() bool) {
 		}
 		time.Sleep(5 * time.Millisecond)
 	}
-}
-
-// route is the text of one route.
-func route(name, path, rest string) string {
-	return fmt.Sprintf("  - name: %s\n    path: %s\n    %s\n", name, path, strings.ReplaceAll(strings.TrimSpace(rest), "\n", "\n    "))
 }
