@@ -75,7 +75,7 @@ func (s *stage) scenes() ([]scene, error) {
 		{"Allowed; the legacy API gets its own key", "curl -i " + bearer(full) + gate + "/orders/1",
 			"200, credential X-Legacy-Key ending in " + last4(s.staticKey) + "; caller_credential_seen: false"},
 		{"Allowed; the legacy API gets an OAuth2 token that the gateway renews", "curl -i " + bearer(full) + gate + "/crm/customers",
-			"200, credential Authorization; the last four characters change every half minute or sooner"},
+			"200, credential Bearer token; its last four characters change every half minute or sooner"},
 		{"A burst against 5 requests a minute", "for i in 1 2 3 4 5 6 7 8; do curl -s -o /dev/null -w '%{http_code} ' " + bearer(full) + gate + "/reports/daily; done; echo",
 			"200 200 200 200 200 429 429 429"},
 		{"A tampered token", "curl -i " + bearer(tamper(full)) + gate + "/orders/1",

@@ -56,7 +56,7 @@ func readFile(path string) ([]byte, error) {
 	case len(text) > maxFile:
 		return nil, fmt.Errorf("%s: is larger than %d MiB; a configuration is far smaller, check the file's name", path, maxFile>>20)
 	case strings.TrimSpace(string(text)) == "":
-		return nil, fmt.Errorf("%s: is empty; write at least routes:", path)
+		return nil, fmt.Errorf("%s: is empty; write at least one route", path)
 	}
 	return text, nil
 }

@@ -54,7 +54,7 @@ func TestFilesThatAreNone(t *testing.T) {
 		"missing":       {filepath.Join(dir, "none.yaml"), "file does not exist; write one, or name it with --config FILE"},
 		"a directory":   {dir, "is a directory; name the file in it with --config FILE"},
 		"a device":      {os.DevNull, "is no file; name a regular file or a pipe with --config FILE"},
-		"empty":         {write("empty.yaml", " \n"), "is empty; write at least routes:"},
+		"empty":         {write("empty.yaml", " \n"), "is empty; write at least one route"},
 		"too big":       {write("big.yaml", strings.Repeat("#", maxFile+1)), "is larger than 4 MiB; a configuration is far smaller, check the file's name"},
 		"UTF-16":        {write("utf16.yaml", "\xff\xfea\x00"), "1:1: the file is not UTF-8 text; save it as UTF-8"},
 		"Latin-1":       {write("latin1.yaml", "# ok\nlisten: \"\xe9\""), "2:10: the file is not UTF-8 text; save it as UTF-8"},

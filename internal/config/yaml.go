@@ -56,7 +56,7 @@ func parseYAML(text []byte) (*yaml.Node, *Error) {
 }
 
 func emptyError() *Error {
-	return &Error{Line: 1, Column: 1, Problem: "the configuration is empty", Advice: "write at least routes:"}
+	return &Error{Line: 1, Column: 1, Problem: "the configuration is empty", Advice: "write at least one route"}
 }
 
 // checkText refuses what is too big or no text at all, and says where.

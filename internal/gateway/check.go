@@ -15,9 +15,7 @@ import (
 // trusted is an error, with its place in the file.
 func (g *Gateway) Fetch(ctx context.Context) error {
 	if err := g.store.Fetch(ctx); err != nil {
-		for _, missing := range g.MissingSecrets() {
-			g.log.Warn("secret not to be had; routes that need it answer 503 until it is", "where", missing.Error())
-		}
+		g.log.Warn("secrets are missing; the routes that need them answer 503 until they are there", "where", g.MissingSecrets().Error())
 	}
 	if weak := g.weakKeys(); len(weak) > 0 {
 		return weak

@@ -123,7 +123,7 @@ func (i *issuer) health(name string) admin.Component {
 	if i.keySet != nil {
 		s := i.keySet.Status()
 		if s.Err != "" {
-			failing, c.Detail = failing+1, s.Err
+			failing, c.Detail = failing+1, "keys cannot be fetched; the log says why"
 		}
 		if s.Ready {
 			ready, c.Age = ready+1, s.Age

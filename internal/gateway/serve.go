@@ -1,11 +1,13 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log"
 	"log/slog"
+	"math"
 	"net"
 	"net/http"
 	"sync"
@@ -170,7 +172,7 @@ func (g *Gateway) clientServer(life context.Context) *http.Server {
 		Handler:                      g.proxy,
 		ReadHeaderTimeout:            limits.HeaderTimeout,
 		IdleTimeout:                  limits.IdleTimeout,
-		MaxHeaderBytes:               int(limits.MaxHeader),
+		MaxHeaderBytes:               cmp.Or(int(limits.MaxHeader), math.MaxInt32), // 0: no limit
 		Protocols:                    protocols,
 		HTTP2:                        &http.HTTP2Config{MaxConcurrentStreams: 250, MaxReadFrameSize: 16 << 10},
 		DisableGeneralOptionsHandler: true,

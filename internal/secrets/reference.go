@@ -29,7 +29,7 @@ func ParseReference(s string) (Reference, error) {
 	}
 	for segment := range strings.SplitSeq(path, "/") {
 		if segment == "." || segment == ".." {
-			return Reference{}, fmt.Errorf("secret reference: %w: the path has a segment . or ..", ErrInvalid)
+			return Reference{}, fmt.Errorf("secret reference: %w: a . or .. stands as a segment of the path", ErrInvalid)
 		}
 	}
 	if !hasField {
