@@ -23,17 +23,17 @@ type backend struct {
 
 func (b *backend) Name() string { return "memory" }
 
-func (b *backend) Get(_ context.Context, ref secrets.Reference) (secrets.Secret, error) {
+func (b *backend) Read(_ context.Context, path string) (secrets.Document, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	value, ok := b.values[ref.Path]
+	value, ok := b.values[path]
 	switch {
 	case b.err != nil:
-		return secrets.Secret{}, b.err
+		return nil, b.err
 	case !ok:
-		return secrets.Secret{}, secrets.ErrNotFound
+		return nil, secrets.ErrNotFound
 	}
-	return secrets.NewSecret(value), nil
+	return secrets.Text(b.Name(), path, secrets.NewSecret(value)), nil
 }
 
 func (b *backend) set(path, value string) {

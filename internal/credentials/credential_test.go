@@ -16,12 +16,12 @@ type memory map[string]string
 
 func (m memory) Name() string { return "memory" }
 
-func (m memory) Get(_ context.Context, ref secrets.Reference) (secrets.Secret, error) {
-	text, ok := m[ref.Path]
+func (m memory) Read(_ context.Context, path string) (secrets.Document, error) {
+	text, ok := m[path]
 	if !ok {
-		return secrets.Secret{}, secrets.ErrNotFound
+		return nil, secrets.ErrNotFound
 	}
-	return secrets.NewSecret(text), nil
+	return secrets.Text(m.Name(), path, secrets.NewSecret(text)), nil
 }
 
 // watch returns a value and what changes it; "" takes it away.

@@ -65,7 +65,7 @@ func (d *Derived[T]) Get() (T, error) {
 func (d *Derived[T]) update() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	st, old := d.value.current.Load(), d.current.Load()
+	st, old := d.value.state(), d.current.Load()
 	if old == nil {
 		old = new(parsed[T])
 	} else if old.version == st.version {

@@ -10,15 +10,16 @@ import (
 // Env reads secrets from environment variables, as they stand: a newline at the
 // end stays, for nobody's editor put it there.
 type Env struct {
-	prefix string
-	lookup func(string) (string, bool)
+	prefix  string
+	lookup  func(string) (string, bool)
+	environ func() []string // nil where variables can only be looked up
 }
 
 // NewEnv returns an Env that puts prefix, as it is, before each variable's
-// name. A nil lookup is os.LookupEnv.
+// name. A nil lookup is the process's environment.
 func NewEnv(prefix string, lookup func(string) (string, bool)) *Env {
 	if lookup == nil {
-		lookup = os.LookupEnv
+		return &Env{prefix: prefix, lookup: os.LookupEnv, environ: os.Environ}
 	}
 	return &Env{prefix: prefix, lookup: lookup}
 }
@@ -26,11 +27,38 @@ func NewEnv(prefix string, lookup func(string) (string, bool)) *Env {
 // Name returns env.
 func (e *Env) Name() string { return "env" }
 
-// Get returns the value of ref's variable: [ErrNotFound] if it is unset,
-// [ErrEmpty] if it is set to nothing.
-func (e *Env) Get(_ context.Context, ref Reference) (Secret, error) {
-	name := e.variable(ref)
-	value, ok := e.lookup(name)
+// Read returns the variable of path, and as its fields the variables that begin
+// with it: [ErrNotFound] if there are neither.
+func (e *Env) Read(_ context.Context, path string) (Document, error) {
+	name := e.variable(Reference{Path: path})
+	if _, ok := e.lookup(name); !ok && e.environ != nil && !e.begins(name+"_") {
+		return nil, fmt.Errorf("env: read %s: %w: %s is not set", path, ErrNotFound, name)
+	}
+	return variables{e, path}, nil
+}
+
+// begins reports whether a variable's name begins so.
+func (e *Env) begins(prefix string) bool {
+	for _, variable := range e.environ() {
+		if strings.HasPrefix(variable, prefix) {
+			return true
+		}
+	}
+	return false
+}
+
+// variables are those of one path.
+type variables struct {
+	*Env
+	path string
+}
+
+// Field returns the value of the field's variable: [ErrNotFound] if it is
+// unset, [ErrEmpty] if it is set to nothing.
+func (v variables) Field(field string) (Secret, error) {
+	ref := Reference{Path: v.path, Field: field}
+	name := v.variable(ref)
+	value, ok := v.lookup(name)
 	switch {
 	case !ok:
 		return Secret{}, fmt.Errorf("env: read %s: %w: %s is not set", ref, ErrNotFound, name)

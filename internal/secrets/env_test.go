@@ -23,7 +23,7 @@ func TestEnvNamesVariablesByTheContract(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			env := secrets.NewEnv(c.prefix, func(variable string) (string, bool) { return variable, variable == c.want })
-			if got, err := env.Get(t.Context(), c.ref); err != nil || got.Reveal() != c.want {
+			if got, err := secrets.Get(t.Context(), env, c.ref); err != nil || got.Reveal() != c.want {
 				t.Errorf("%s is not %s: %v", c.ref, c.want, err)
 			}
 		})
@@ -34,13 +34,13 @@ func TestEnvReadsTheEnvironment(t *testing.T) {
 	t.Setenv("SALLYPORT_TEST_SECRET", "  value\r\n")
 	t.Setenv("SALLYPORT_TEST_EMPTY", "")
 	env := secrets.NewEnv("SALLYPORT_TEST_", nil)
-	if got, err := env.Get(t.Context(), secrets.Reference{Path: "secret"}); err != nil || got.Reveal() != "  value\r\n" {
+	if got, err := secrets.Get(t.Context(), env, secrets.Reference{Path: "secret"}); err != nil || got.Reveal() != "  value\r\n" {
 		t.Errorf("a variable is not taken as it stands: %v", err)
 	}
-	if _, err := env.Get(t.Context(), secrets.Reference{Path: "empty"}); !errors.Is(err, secrets.ErrEmpty) {
+	if _, err := secrets.Get(t.Context(), env, secrets.Reference{Path: "empty"}); !errors.Is(err, secrets.ErrEmpty) {
 		t.Errorf("set to nothing: %v, want ErrEmpty", err)
 	}
-	if _, err := env.Get(t.Context(), secrets.Reference{Path: "unset"}); !errors.Is(err, secrets.ErrNotFound) {
+	if _, err := secrets.Get(t.Context(), env, secrets.Reference{Path: "unset"}); !errors.Is(err, secrets.ErrNotFound) {
 		t.Errorf("unset: %v, want ErrNotFound", err)
 	}
 }

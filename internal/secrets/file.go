@@ -1,7 +1,6 @@
 package secrets
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -13,8 +12,6 @@ import (
 	"strings"
 	"sync"
 	"syscall"
-
-	"github.com/go-json-experiment/json/jsontext"
 )
 
 // maxFile bounds a secret's file, in bytes.
@@ -53,27 +50,18 @@ func NewFile(dir string, log *slog.Logger) (*File, error) {
 // Name returns file.
 func (f *File) Name() string { return "file" }
 
-// Get returns the content of ref's file without its last newline, or the string
-// in a field of the JSON object it holds. A file of more than 1 MiB, or what is
-// no plain file, is [ErrInvalid]; so is a field that is no string.
-func (f *File) Get(ctx context.Context, ref Reference) (Secret, error) {
+// Read returns the content of path's file without its last newline; its fields
+// are the strings of the JSON object that it may be. A file of more than 1 MiB,
+// or what is no plain file, is [ErrInvalid]; so is a field that is no string.
+func (f *File) Read(ctx context.Context, path string) (Document, error) {
 	if err := ctx.Err(); err != nil {
-		return Secret{}, fmt.Errorf("file: read %s: %w: %w", ref, ErrUnavailable, err)
+		return nil, fmt.Errorf("file: read %s: %w: %w", path, ErrUnavailable, err)
 	}
-	content, err := f.read(ref.Path)
+	content, err := f.read(path)
 	if err != nil {
-		return Secret{}, fmt.Errorf("file: read %s: %w", ref, err)
+		return nil, fmt.Errorf("file: read %s: %w", path, err)
 	}
-	value := cutNewline(string(content))
-	if ref.Field != "" {
-		if value, err = member(content, ref.Field); err != nil {
-			return Secret{}, fmt.Errorf("file: read %s: %w", ref, err)
-		}
-	}
-	if value == "" {
-		return Secret{}, fmt.Errorf("file: read %s: %w", ref, ErrEmpty)
-	}
-	return NewSecret(value), nil
+	return Text(f.Name(), path, NewSecret(cutNewline(string(content)))), nil
 }
 
 func (f *File) read(path string) ([]byte, error) {
@@ -167,49 +155,4 @@ func cutNewline(s string) string {
 		return strings.TrimSuffix(cut, "\r")
 	}
 	return s
-}
-
-// member returns the string in a field of a JSON object. All of doc must be
-// good: jsontext refuses a name that occurs twice, of which each parser takes
-// another (RFC 8259, section 4), and bad UTF-8. Its errors may quote doc, so
-// they tell where and not what.
-func member(doc []byte, field string) (string, error) {
-	dec := jsontext.NewDecoder(bytes.NewReader(doc))
-	broken := func() error {
-		return fmt.Errorf("%w: not one good JSON object (at byte %d)", ErrInvalid, dec.InputOffset())
-	}
-	if open, err := dec.ReadToken(); err != nil || open.Kind() != '{' {
-		return "", broken()
-	}
-	value, found := "", false
-	for dec.PeekKind() != '}' {
-		name, err := dec.ReadToken()
-		if err != nil {
-			return "", broken()
-		}
-		if name.String() != field {
-			if err := dec.SkipValue(); err != nil {
-				return "", broken()
-			}
-			continue
-		}
-		token, err := dec.ReadToken()
-		switch {
-		case err != nil:
-			return "", broken()
-		case token.Kind() != '"':
-			return "", fmt.Errorf("%w: the field is not a string", ErrInvalid)
-		}
-		value, found = token.String(), true
-	}
-	if _, err := dec.ReadToken(); err != nil {
-		return "", broken()
-	}
-	if _, err := dec.ReadToken(); !errors.Is(err, io.EOF) {
-		return "", broken()
-	}
-	if !found {
-		return "", fmt.Errorf("%w: there is no such field", ErrNotFound)
-	}
-	return value, nil
 }

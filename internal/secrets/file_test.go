@@ -63,7 +63,7 @@ func TestFileCutsOneNewline(t *testing.T) {
 		`{"user":"x"}` + "\n": `{"user":"x"}`,
 	} {
 		write(t, dir, "a/b", content)
-		got, err := file.Get(t.Context(), secrets.Reference{Path: "a/b"})
+		got, err := secrets.Get(t.Context(), file, secrets.Reference{Path: "a/b"})
 		if err != nil || got.Reveal() != want {
 			t.Errorf("%q reads as %q, %v; want %q", content, got.Reveal(), err, want)
 		}
@@ -102,7 +102,7 @@ func TestFileFieldIsAStringOfAJSONObject(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			write(t, dir, "doc", c.content)
-			got, err := file.Get(t.Context(), secrets.Reference{Path: "doc", Field: "user"})
+			got, err := secrets.Get(t.Context(), file, secrets.Reference{Path: "doc", Field: "user"})
 			if !errors.Is(err, c.err) || got.Reveal() != c.want {
 				t.Fatalf("%q, %v; want %q, %v", got.Reveal(), err, c.want, c.err)
 			}
@@ -131,12 +131,12 @@ func TestFileStaysInItsFolder(t *testing.T) {
 	must(t, os.Symlink("nowhere", filepath.Join(dir, "dangling")))
 	file := newFile(t, dir, nil)
 
-	if got, err := file.Get(t.Context(), secrets.Reference{Path: "password"}); err != nil || got.Reveal() != "first" {
+	if got, err := secrets.Get(t.Context(), file, secrets.Reference{Path: "password"}); err != nil || got.Reveal() != "first" {
 		t.Errorf("through links inside: %q, %v", got.Reveal(), err)
 	}
 	must(t, os.Symlink("..2026_02", filepath.Join(dir, "..data_tmp")))
 	must(t, os.Rename(filepath.Join(dir, "..data_tmp"), filepath.Join(dir, "..data")))
-	if got, err := file.Get(t.Context(), secrets.Reference{Path: "password"}); err != nil || got.Reveal() != "second" {
+	if got, err := secrets.Get(t.Context(), file, secrets.Reference{Path: "password"}); err != nil || got.Reveal() != "second" {
 		t.Errorf("after the switch: %q, %v", got.Reveal(), err)
 	}
 	for path, want := range map[string]error{
@@ -157,7 +157,7 @@ func TestFileStaysInItsFolder(t *testing.T) {
 		"missing/below":               secrets.ErrNotFound,
 		"password/below":              secrets.ErrNotFound,
 	} {
-		got, err := file.Get(t.Context(), secrets.Reference{Path: path})
+		got, err := secrets.Get(t.Context(), file, secrets.Reference{Path: path})
 		if !errors.Is(err, want) || !got.Empty() {
 			t.Errorf("%q: %q, %v; want %v", path, got.Reveal(), err, want)
 		}
@@ -191,12 +191,12 @@ func TestFileRefusesWhatIsNoPlainFile(t *testing.T) {
 		"empty":   {secrets.ErrEmpty, "empty"},
 		"newline": {secrets.ErrEmpty, "empty"},
 	} {
-		_, err := file.Get(t.Context(), secrets.Reference{Path: path})
+		_, err := secrets.Get(t.Context(), file, secrets.Reference{Path: path})
 		if !errors.Is(err, want.kind) || !strings.Contains(err.Error(), want.says) || !strings.Contains(err.Error(), path) {
 			t.Errorf("%s: %v; want %v that says %q", path, err, want.kind, want.says)
 		}
 	}
-	if _, err := file.Get(t.Context(), secrets.Reference{Path: "full"}); err != nil {
+	if _, err := secrets.Get(t.Context(), file, secrets.Reference{Path: "full"}); err != nil {
 		t.Errorf("1 MiB: %v", err)
 	}
 }
@@ -209,7 +209,7 @@ func TestFileThatMayNotBeReadIsDenied(t *testing.T) {
 	dir := t.TempDir()
 	write(t, dir, "a", "x")
 	must(t, os.Chmod(filepath.Join(dir, "a"), 0))
-	if _, err := newFile(t, dir, nil).Get(t.Context(), secrets.Reference{Path: "a"}); !errors.Is(err, secrets.ErrDenied) {
+	if _, err := secrets.Get(t.Context(), newFile(t, dir, nil), secrets.Reference{Path: "a"}); !errors.Is(err, secrets.ErrDenied) {
 		t.Errorf("%v, want ErrDenied", err)
 	}
 }
@@ -224,7 +224,7 @@ func TestFileOpenToOthersIsWarnedOfOnceAndRead(t *testing.T) {
 	file := newFile(t, dir, slog.New(slog.NewTextHandler(&out, nil)))
 	for range 3 {
 		for _, path := range []string{"open", "private"} {
-			if _, err := file.Get(t.Context(), secrets.Reference{Path: path}); err != nil {
+			if _, err := secrets.Get(t.Context(), file, secrets.Reference{Path: path}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -239,11 +239,11 @@ func TestFileFolderMayComeLate(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "late")
 	file := newFile(t, dir, nil)
-	if _, err := file.Get(t.Context(), secrets.Reference{Path: "a"}); !errors.Is(err, secrets.ErrUnavailable) {
+	if _, err := secrets.Get(t.Context(), file, secrets.Reference{Path: "a"}); !errors.Is(err, secrets.ErrUnavailable) {
 		t.Errorf("before: %v, want ErrUnavailable", err)
 	}
 	write(t, dir, "a", "x")
-	if _, err := file.Get(t.Context(), secrets.Reference{Path: "a"}); err != nil {
+	if _, err := secrets.Get(t.Context(), file, secrets.Reference{Path: "a"}); err != nil {
 		t.Errorf("after: %v", err)
 	}
 }

@@ -1,8 +1,9 @@
 // Package secrets tells what the secret at a path is, now.
 //
-// A [Backend] reads one secret: [Env] and [File] are here. A [Store] keeps the
-// values in use and reads them again in the background; whoever needs one holds
-// a [Value], or a [Derived] of it, and asks at each use. Asking never waits.
+// A [Backend] reads all that stands at one path, a [Document]. A [Store] keeps
+// the values in use and reads them again in the background, each path once
+// however many fields of it are in use; whoever needs one holds a [Value], or a
+// [Derived] of it, and asks at each use. Asking never waits.
 //
 // Values are the bytes as the backend has them, a byte order mark included, but
 // for one rule: a file's last newline (\n or \r\n), which editors put there, is
@@ -35,6 +36,18 @@ var (
 	ErrPending     = errors.New("secret not read yet")
 	ErrDenied      = errors.New("secret backend denies access")
 	ErrInvalid     = errors.New("secret is invalid")
+)
+
+// Two outages that have a name: wrapped together with [ErrUnavailable].
+var (
+	ErrSealed    = errors.New("secret backend is sealed")
+	ErrThrottled = errors.New("secret backend is asked too often")
+)
+
+// What a write can end with beside the above.
+var (
+	ErrReadOnly = errors.New("secret backend is read-only")
+	ErrConflict = errors.New("secret was changed by another at the same time")
 )
 
 // Redacted is what a Secret shows of itself.
@@ -96,16 +109,34 @@ func Reason(err error) string {
 		return "stale"
 	case errors.Is(err, ErrPending):
 		return "pending"
+	case errors.Is(err, ErrSealed):
+		return "sealed"
+	case errors.Is(err, ErrThrottled):
+		return "throttled"
 	case errors.Is(err, ErrUnavailable):
 		return "unavailable"
 	case errors.Is(err, ErrDenied):
 		return "denied"
 	case errors.Is(err, ErrInvalid):
 		return "invalid"
+	case errors.Is(err, ErrReadOnly):
+		return "read_only"
+	case errors.Is(err, ErrConflict):
+		return "conflict"
 	case errors.Is(err, ErrEmpty):
 		return "empty"
 	case errors.Is(err, ErrNotFound):
 		return "not_found"
 	}
 	return "unavailable"
+}
+
+// isOutage reports whether err may pass without anybody's doing: it is no
+// answer, and worth asking again soon.
+func isOutage(err error) bool {
+	switch Reason(err) {
+	case "unavailable", "sealed", "throttled":
+		return true
+	}
+	return false
 }

@@ -6,26 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"sync"
 	"time"
 )
-
-const (
-	// atOnce bounds the reads a Store has going at the same time.
-	atOnce = 8
-	// An outage is looked at again this long after the last look began, twice
-	// as long each time: at most 4 s, so that its end shows within 5.
-	firstRetry, lastRetry = time.Second, 4 * time.Second
-)
-
-// Backend is where secrets come from. Get returns errors of the kinds above,
-// which name the reference and quote no secret; one of another kind counts as
-// [ErrUnavailable]. It is called by several goroutines at once.
-type Backend interface {
-	Name() string // a word for logs and metrics
-	Get(ctx context.Context, ref Reference) (Secret, error)
-}
 
 // Options tune a Store. The zero value is ready for use.
 type Options struct {
@@ -35,9 +18,22 @@ type Options struct {
 	Now      func() time.Time // nil means time.Now
 	Log      *slog.Logger     // nil means none
 	Metrics  *Metrics         // nil means none
+	OnRead   func(Event)      // called after each read of a path, before any watcher, holding no lock; must be quick; nil means none
 }
 
-// Store keeps the values in use, each read once a refresh however many use it.
+// Event tells of one read of one path, for an audit log: never of a value.
+type Event struct {
+	Backend string // its name
+	Path    string
+	Result  string        // ok, or the reason in a word: not_found, unavailable, …
+	Version uint64        // of the path; grows with each read that changed a value of it
+	Changed bool          // this read did
+	Took    time.Duration // of several paths that were read in one go, all of them
+	At      time.Time     // when it began
+}
+
+// Store keeps the values in use. A path is read once a refresh, however many
+// values hang on it and however many use them.
 type Store struct {
 	backend  Backend
 	refresh  time.Duration
@@ -46,13 +42,16 @@ type Store struct {
 	now      func() time.Time
 	log      *slog.Logger
 	metrics  *Metrics
+	onRead   func(Event)
 
 	slots chan struct{} // full while atOnce reads go on
-	more  chan struct{} // full while Run has not seen the newest values
+	more  chan struct{} // full while Run has not seen the newest values, or what a read has left
 
-	mu     sync.Mutex
-	byRef  map[Reference]*Value
-	values []*Value // in the order they were asked for; only ever grows
+	mu      sync.Mutex
+	byRef   map[Reference]*Value
+	byPath  map[string]*source
+	values  []*Value  // in the order they were asked for; only ever grows
+	sources []*source // so too
 }
 
 // NewStore returns a Store of b. It reads nothing before Fetch or Run.
@@ -65,9 +64,11 @@ func NewStore(b Backend, o Options) *Store {
 		now:      o.Now,
 		log:      o.Log,
 		metrics:  o.Metrics,
+		onRead:   o.OnRead,
 		slots:    make(chan struct{}, atOnce),
 		more:     make(chan struct{}, 1),
 		byRef:    make(map[Reference]*Value),
+		byPath:   make(map[string]*source),
 	}
 	if s.now == nil {
 		s.now = time.Now
@@ -89,18 +90,26 @@ func (s *Store) Watch(ref Reference) *Value {
 	if v, ok := s.byRef[ref]; ok {
 		return v
 	}
-	v := &Value{
-		ref: ref, name: ref.String(), now: s.now, maxStale: s.maxStale, log: s.log,
-		asking: make(chan struct{}, 1),
+	src := s.byPath[ref.Path]
+	if src == nil {
+		src = &source{path: ref.Path, asking: make(chan struct{}, 1)}
+		s.byPath[ref.Path] = src
+		s.sources = append(s.sources, src)
 	}
-	v.current.Store(&state{err: fmt.Errorf("secret %s: %w", v.name, ErrPending), told: "pending"})
+	v := &Value{ref: ref, name: ref.String(), now: s.now, maxStale: s.maxStale, log: s.log}
+	src.add(v)
 	s.byRef[ref] = v
 	s.values = append(s.values, v)
+	s.wake()
+	return v
+}
+
+// wake has Run look again.
+func (s *Store) wake() {
 	select {
 	case s.more <- struct{}{}:
 	default:
 	}
-	return v
 }
 
 func (s *Store) watched() []*Value {
@@ -112,138 +121,43 @@ func (s *Store) watched() []*Value {
 // Fetch reads all that is watched so far and waits for it, but not beyond ctx.
 // It joins the errors of what could not be read.
 func (s *Store) Fetch(ctx context.Context) error {
-	values := s.watched()
-	errs := make([]error, len(values))
-	var reads sync.WaitGroup
-	for i, v := range values {
-		reads.Go(func() { errs[i] = s.read(ctx, v) })
+	left := s.wants()
+	var errs []error
+	for len(left) > 0 {
+		var again []want
+		for i, f := range s.launch(ctx, left) {
+			select {
+			case <-f.landed:
+			case <-ctx.Done():
+			}
+			switch {
+			case ctx.Err() != nil && !f.read():
+				errs = append(errs, fmt.Errorf("secret %s: %w: %w", left[i].source.path, ErrUnavailable, ctx.Err()))
+			case f.off || len(f.values) < left[i].values: // it was another's, who has gone or began too soon
+				again = append(again, left[i])
+			default:
+				errs = append(errs, f.err)
+			}
+		}
+		left = again
 	}
-	reads.Wait()
 	return errors.Join(errs...)
 }
 
-// Run reads each value every Refresh, and sooner during an outage, until ctx
-// ends; then it returns nil.
-func (s *Store) Run(ctx context.Context) error {
-	s.metrics.add(s)
-	defer s.metrics.remove(s)
-	var followers sync.WaitGroup
-	defer followers.Wait()
-	for followed := 0; ; {
-		values := s.watched()
-		for _, v := range values[followed:] {
-			followers.Go(func() { s.follow(ctx, v) })
-		}
-		followed = len(values)
-		select {
-		case <-s.more:
-		case <-ctx.Done():
-			return nil
-		}
-	}
+// want is a path whose first so many values are to be read.
+type want struct {
+	source *source
+	values int
 }
 
-// follow reads v each time its time has come.
-func (s *Store) follow(ctx context.Context, v *Value) {
-	for ctx.Err() == nil {
-		wait := min(v.current.Load().next.Sub(s.now()), 2*s.refresh) // the clock may have been set back
-		timer := time.NewTimer(wait)
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
-			return
-		}
-		// The error is kept in v, which tells of it where it is new.
-		_ = s.read(ctx, v)
+func (s *Store) wants() []want {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	list := make([]want, len(s.sources))
+	for i, src := range s.sources {
+		list[i] = want{src, len(src.values)}
 	}
-}
-
-// read reads v, or joins the read that goes on. When ctx ends it leaves, and
-// the read goes on for the others: its time is bounded anyhow.
-func (s *Store) read(ctx context.Context, v *Value) error {
-	select {
-	case s.slots <- struct{}{}:
-		defer func() { <-s.slots }()
-	case <-ctx.Done():
-		return fmt.Errorf("secret %s: %w: %w", v.name, ErrUnavailable, ctx.Err())
-	}
-	flight := v.flight.DoChan("", func() (any, error) {
-		return nil, s.readOnce(context.WithoutCancel(ctx), v)
-	})
-	select {
-	case landed := <-flight:
-		return landed.Err
-	case <-ctx.Done():
-		return fmt.Errorf("secret %s: %w: %w", v.name, ErrUnavailable, ctx.Err())
-	}
-}
-
-func (s *Store) readOnce(ctx context.Context, v *Value) error {
-	started := s.now()
-	secret, err := s.ask(ctx, v)
-	if err == nil && secret.Empty() {
-		err = fmt.Errorf("secret %s: %w", v.name, ErrEmpty)
-	}
-	s.metrics.count(s.backend.Name(), Reason(err))
-	old, st := v.settle(secret, err, started)
-	st.next = started.Add(s.pause(st.failures))
-	v.current.Store(st)
-	v.tell(s.backend.Name(), old, st)
-	if st.version != old.version {
-		v.mu.Lock()
-		watchers := v.watchers[:len(v.watchers):len(v.watchers)]
-		v.mu.Unlock()
-		for _, f := range watchers {
-			f()
-		}
-	}
-	return err
-}
-
-// ask asks the backend, for no longer than the timeout even of one that cannot
-// be interrupted, as a file on a dead network mount. Such a one is not asked
-// again before it has answered, so that no more than one goroutine hangs on it.
-func (s *Store) ask(ctx context.Context, v *Value) (Secret, error) {
-	ctx, cancel := context.WithTimeout(ctx, s.timeout)
-	defer cancel()
-	late := fmt.Errorf("secret %s: %w: no answer within %v", v.name, ErrUnavailable, s.timeout)
-	select {
-	case v.asking <- struct{}{}:
-	case <-ctx.Done():
-		return Secret{}, late
-	}
-	type answer struct {
-		secret Secret
-		err    error
-	}
-	answers := make(chan answer, 1)
-	go func() {
-		secret, err := s.backend.Get(ctx, v.ref)
-		answers <- answer{secret, err}
-		<-v.asking
-	}()
-	select {
-	case a := <-answers:
-		return a.secret, a.err
-	case <-ctx.Done():
-		return Secret{}, late
-	}
-}
-
-// pause is how long after the begin of a read the next one is due, when there
-// were so many outages in a row. It is spread, so that many gateways and many
-// values do not ask at once.
-func (s *Store) pause(failures int) time.Duration {
-	wait := time.Duration(float64(s.refresh) * (0.9 + 0.2*rand.Float64()))
-	if failures == 0 {
-		return wait
-	}
-	retry := lastRetry
-	if failures < 3 {
-		retry = firstRetry << (failures - 1)
-	}
-	return min(wait, time.Duration(float64(retry)*(0.8+0.2*rand.Float64())))
+	return list
 }
 
 // Status is how one reference is doing.
@@ -260,7 +174,7 @@ func (s *Store) Status() []Status {
 	values := s.watched()
 	list := make([]Status, len(values))
 	for i, v := range values {
-		st := v.current.Load()
+		st := v.state()
 		list[i] = Status{Name: v.name}
 		if st.err != nil {
 			list[i].Error = Reason(st.err)
@@ -277,7 +191,7 @@ func (s *Store) Status() []Status {
 // age is that of the oldest value in use.
 func (s *Store) age() (oldest time.Duration, some bool) {
 	for _, v := range s.watched() {
-		if st := v.current.Load(); st.present {
+		if st := v.state(); st.present {
 			oldest, some = max(oldest, s.now().Sub(st.read)), true
 		}
 	}

@@ -41,9 +41,9 @@ func newCounted(t *testing.T) *counted {
 	return &counted{File: newFile(t, dir, nil), dir: dir, reads: make(map[string]int)}
 }
 
-func (c *counted) Get(ctx context.Context, ref secrets.Reference) (secrets.Secret, error) {
+func (c *counted) Read(ctx context.Context, path string) (secrets.Document, error) {
 	c.mu.Lock()
-	c.reads[ref.String()]++
+	c.reads[path]++
 	c.inside++
 	c.most = max(c.most, c.inside)
 	stuck := c.stuck
@@ -60,7 +60,7 @@ func (c *counted) Get(ctx context.Context, ref secrets.Reference) (secrets.Secre
 	if c.slow > 0 {
 		time.Sleep(c.slow)
 	}
-	return c.File.Get(ctx, ref)
+	return c.File.Read(ctx, path)
 }
 
 func (c *counted) count(path string) int {
@@ -395,7 +395,7 @@ func TestEmptiedOrBrokenValueKeepsTheLastGoodOneUntilMaxStale(t *testing.T) {
 				after(time.Nanosecond)
 				assertNone(t, v, secrets.ErrStale)
 				assertNone(t, v, c.kind)
-				if got := backend.count(c.ref.String()); got > 13 {
+				if got := backend.count(c.path); got > 13 {
 					t.Errorf("%d reads: an answer is not asked for again before the refresh", got)
 				}
 				write(t, backend.dir, c.path, c.good)
@@ -437,10 +437,8 @@ func TestDeletedValueIsGoneAtTheNextRefresh(t *testing.T) {
 // classed answers as no good backend should.
 type classed struct{ err error }
 
-func (c classed) Name() string { return "classed" }
-func (c classed) Get(context.Context, secrets.Reference) (secrets.Secret, error) {
-	return secrets.Secret{}, c.err
-}
+func (c classed) Name() string                                           { return "classed" }
+func (c classed) Read(context.Context, string) (secrets.Document, error) { return nil, c.err }
 
 func TestOnlyAPlainNotFoundTakesAValueAway(t *testing.T) {
 	for name, c := range map[string]struct {
@@ -450,6 +448,9 @@ func TestOnlyAPlainNotFoundTakesAValueAway(t *testing.T) {
 		"no kind":              {errors.New("something"), "unavailable"},
 		"no error, no value":   {nil, "empty"},
 		"not found and outage": {fmt.Errorf("%w, %w", secrets.ErrNotFound, secrets.ErrUnavailable), "unavailable"},
+		"sealed":               {fmt.Errorf("%w: %w", secrets.ErrUnavailable, secrets.ErrSealed), "sealed"},
+		"throttled":            {fmt.Errorf("%w: %w", secrets.ErrUnavailable, secrets.ErrThrottled), "throttled"},
+		"not found and sealed": {fmt.Errorf("%w, %w", secrets.ErrNotFound, secrets.ErrSealed), "sealed"},
 		"not found and denied": {fmt.Errorf("%w, %w", secrets.ErrNotFound, secrets.ErrDenied), "denied"},
 		"not found":            {secrets.ErrNotFound, "not_found"},
 	} {

@@ -4,10 +4,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
-	"sync/atomic"
 	"time"
-
-	"golang.org/x/sync/singleflight"
 )
 
 // Value is one secret, now. It may be asked by any number of goroutines.
@@ -18,9 +15,8 @@ type Value struct {
 	maxStale time.Duration // negative: no limit
 	log      *slog.Logger
 
-	flight  singleflight.Group // one read at a time, for all who want one
-	asking  chan struct{}      // full while the backend has not answered
-	current atomic.Pointer[state]
+	in *source // where its state is, and that of its path's other fields,
+	at int     // by this place
 
 	mu       sync.Mutex
 	watchers []func()
@@ -35,28 +31,29 @@ type state struct {
 	read    time.Time // when the last good read began
 	before  time.Time // when the version before this one was last read
 
-	err      error     // why the last read was not good
-	failures int       // outages in a row
-	next     time.Time // when to read again; zero: at once
-	told     string    // the standing the log knows of
+	err  error  // why the last read was not good
+	told string // the standing the log knows of
 }
 
 // Fixed returns a Value that is s for ever.
 func Fixed(s Secret) *Value {
-	v := &Value{name: "literal", now: time.Now, maxStale: -1, log: slog.New(slog.DiscardHandler)}
+	v := &Value{name: "literal", now: time.Now, maxStale: -1, log: slog.New(slog.DiscardHandler), in: new(source)}
 	st := &state{secret: s, present: true, version: 1}
 	if s.Empty() {
 		st = &state{err: fmt.Errorf("secret %s: %w", v.name, ErrEmpty)}
 	}
-	v.current.Store(st)
+	v.in.current.Store(&[]*state{st})
 	return v
 }
+
+// state is what is known now.
+func (v *Value) state() *state { return (*v.in.current.Load())[v.at] }
 
 // Get returns the last known value, or why there is none: [ErrPending] before
 // the first read, [ErrStale] once the last good read is longer ago than
 // MaxStale, else what the last read ended with. It never waits.
 func (v *Value) Get() (Secret, error) {
-	st := v.current.Load()
+	st := v.state()
 	switch {
 	case !st.present:
 		return Secret{}, st.err
@@ -69,14 +66,15 @@ func (v *Value) Get() (Secret, error) {
 }
 
 // Version grows each time the value becomes another one, or goes.
-func (v *Value) Version() uint64 { return v.current.Load().version }
+func (v *Value) Version() uint64 { return v.state().version }
 
 // Name returns the text of the reference, for logs.
 func (v *Value) Name() string { return v.name }
 
 // Changed has f called after each change from now on, holding no lock, before
-// the next read of this value. Calls for different values may come at once. f
-// must neither take long nor call Fetch.
+// the next read of this value and when all fields of its path are as they were
+// read. Calls for different paths may come at once. f must neither take long nor
+// call Fetch.
 func (v *Value) Changed(f func()) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -88,31 +86,38 @@ func (v *Value) stale(read time.Time) bool {
 	return v.maxStale >= 0 && v.now().Sub(read) > v.maxStale
 }
 
-// settle takes in how a read that began at started has ended, and returns the
-// state before and after. Only "not found" takes a value away.
-func (v *Value) settle(secret Secret, err error, started time.Time) (old, st *state) {
-	old = v.current.Load()
+// settle returns what is known after a read that began at started. Only "not
+// found" takes a value away.
+func (v *Value) settle(old *state, o outcome, started time.Time) *state {
 	next := *old
-	next.err, next.failures = err, 0
+	next.err = o.err
 	gone := false
-	switch Reason(err) {
+	switch Reason(o.err) {
 	case "ok":
 		next.read = started
 	case "not_found":
 		gone = true
-	case "unavailable":
-		next.failures = old.failures + 1
 	}
 	switch {
-	case err == nil && !(old.present && old.secret.Equal(secret)):
-		next.secret, next.present = secret, true
+	case o.err == nil && !(old.present && old.secret.Equal(o.secret)):
+		next.secret, next.present = o.secret, true
 		next.version, next.before = old.version+1, old.read
 	case gone && old.present:
 		next.secret, next.present = Secret{}, false
 		next.version, next.before = old.version+1, old.read
 	}
 	next.told = v.standing(&next)
-	return old, &next
+	return &next
+}
+
+// announce calls the watchers.
+func (v *Value) announce() {
+	v.mu.Lock()
+	watchers := v.watchers[:len(v.watchers):len(v.watchers)]
+	v.mu.Unlock()
+	for _, f := range watchers {
+		f()
+	}
 }
 
 // standing is the word for st that the log tells each change of.
