@@ -48,6 +48,12 @@ type Lister interface {
 	List(ctx context.Context, pattern string) ([]string, error)
 }
 
+// Hinter is a Backend whose names want a word on what they stand for, which goes
+// with a list of them.
+type Hinter interface {
+	Hint(pattern string) string
+}
+
 // Runner is a Backend with work in the background, such as the renewal of its
 // login. Run returns when ctx ends.
 type Runner interface {

@@ -138,6 +138,60 @@ func (c batchChain) ReadMany(ctx context.Context, paths []string) []Result {
 	return results
 }
 
+// Set stores in the first backend, which is read first: what another had would
+// be hidden behind it.
+func (c chain) Set(ctx context.Context, ref Reference, value Secret) error {
+	if len(c) == 0 {
+		return fmt.Errorf("set %s: %w: there is no backend", ref, ErrReadOnly)
+	}
+	first, ok := c[0].(Writer)
+	if !ok {
+		return fmt.Errorf("%s: set %s: %w", c[0].Name(), ref, ErrReadOnly)
+	}
+	return first.Set(ctx, ref, value)
+}
+
+// List returns the names that any of the backends has. One that cannot tell
+// makes the whole an error.
+func (c chain) List(ctx context.Context, pattern string) ([]string, error) {
+	var all []string
+	for _, b := range c {
+		l, ok := b.(Lister)
+		if !ok {
+			return nil, fmt.Errorf("%s: list: %w: it cannot tell its names", b.Name(), ErrInvalid)
+		}
+		some, err := l.List(ctx, pattern)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, some...)
+	}
+	return names(all)
+}
+
+// Hint joins those of the backends.
+func (c chain) Hint(pattern string) string {
+	var hints []string
+	for _, b := range c {
+		if h, ok := b.(Hinter); ok {
+			hints = append(hints, h.Hint(pattern))
+		}
+	}
+	return strings.Join(hints, "; ")
+}
+
+// Run does the work of those that have some until ctx ends, or until one fails.
+func (c chain) Run(ctx context.Context) error {
+	tasks, ctx := errgroup.WithContext(ctx)
+	for _, b := range c {
+		if r, ok := b.(Runner); ok {
+			tasks.Go(func() error { return r.Run(ctx) })
+		}
+	}
+	tasks.Go(func() error { <-ctx.Done(); return nil })
+	return tasks.Wait()
+}
+
 // readMany reads paths from b, all at once where it can, else a few at a time.
 // There is a result for each path, whatever b returns.
 func readMany(ctx context.Context, b Backend, paths []string) []Result {

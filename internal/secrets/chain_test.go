@@ -1,7 +1,9 @@
 package secrets_test
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -76,4 +78,81 @@ func TestChainGoesOnForAFieldThatIsNotThere(t *testing.T) {
 			end()
 		}
 	})
+}
+
+func TestChainSetsWhereItReadsFirst(t *testing.T) {
+	t.Parallel()
+	first, second := newFile(t, t.TempDir(), nil), newFile(t, t.TempDir(), nil)
+	ref := secrets.Reference{Path: "a"}
+	both := secrets.Chain(first, second)
+	must(t, both.(secrets.Writer).Set(t.Context(), ref, secrets.NewSecret("x")))
+	if got, err := secrets.Get(t.Context(), first, ref); err != nil || got.Reveal() != "x" {
+		t.Errorf("%q, %v", got.Reveal(), err)
+	}
+	if _, err := secrets.Get(t.Context(), second, ref); !errors.Is(err, secrets.ErrNotFound) {
+		t.Errorf("the second has it too: %v", err)
+	}
+	for name, list := range map[string][]secrets.Backend{
+		"env first":         {secrets.NewEnv("", nil), second},
+		"none that can set": {classed{}, second},
+		"no backend":        {},
+	} {
+		err := secrets.Chain(list...).(secrets.Writer).Set(t.Context(), ref, secrets.NewSecret("x"))
+		if !errors.Is(err, secrets.ErrReadOnly) {
+			t.Errorf("%s: %v, want ErrReadOnly", name, err)
+		}
+	}
+}
+
+func TestChainListsAll(t *testing.T) {
+	t.Setenv("SALLYPORT_TEST_A", "x")
+	first, second := t.TempDir(), t.TempDir()
+	write(t, first, "a", "x")
+	write(t, first, "c", "x")
+	write(t, second, "b", "x")
+	write(t, second, "c", "x")
+	all := secrets.Chain(newFile(t, first, nil), newFile(t, second, nil), secrets.NewEnv("SALLYPORT_TEST_", nil))
+	got, err := all.(secrets.Lister).List(t.Context(), "")
+	if err != nil || fmt.Sprint(got) != "[A a b c]" {
+		t.Errorf("%v, %v", got, err)
+	}
+	if hint := all.(secrets.Hinter).Hint(""); hint != "env: the variables SALLYPORT_TEST_*" {
+		t.Errorf("hint %q", hint)
+	}
+	if _, err := secrets.Chain(newFile(t, first, nil), classed{}).(secrets.Lister).List(t.Context(), ""); err == nil {
+		t.Error("one that cannot tell its names goes unnoticed")
+	}
+}
+
+// runner is a backend with work to do until its context ends.
+type runner struct {
+	classed
+	err  error
+	done chan struct{}
+}
+
+func (r runner) Run(ctx context.Context) error {
+	defer close(r.done)
+	if r.err != nil {
+		return r.err
+	}
+	<-ctx.Done()
+	return nil
+}
+
+func TestChainRunsThoseThatRun(t *testing.T) {
+	t.Parallel()
+	quiet := runner{done: make(chan struct{})}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- secrets.Chain(quiet, classed{}).(secrets.Runner).Run(ctx) }()
+	cancel()
+	if err := <-ended; err != nil {
+		t.Errorf("%v", err)
+	}
+	<-quiet.done
+	broken := runner{err: errors.New("broken"), done: make(chan struct{})}
+	if err := secrets.Chain(broken, classed{}).(secrets.Runner).Run(t.Context()); !errors.Is(err, broken.err) {
+		t.Errorf("%v, want the error of the one that failed", err)
+	}
 }

@@ -85,3 +85,48 @@ func (e *Env) variable(ref Reference) string {
 		return r
 	}, name)
 }
+
+// Set returns [ErrReadOnly].
+func (e *Env) Set(_ context.Context, ref Reference, _ Secret) error {
+	return fmt.Errorf("env: set %s: %w: set %s where the gateway is started", ref, ErrReadOnly, e.variable(ref))
+}
+
+// List returns the names of the variables behind the prefix, as paths that Read
+// takes. Nothing tells a secret from the other variables of a process: without
+// a prefix there must be a pattern.
+func (e *Env) List(_ context.Context, pattern string) ([]string, error) {
+	if e.environ == nil {
+		return nil, fmt.Errorf("env: list: %w: these variables can only be asked for by name", ErrInvalid)
+	}
+	if pattern == "" && e.prefix == "" {
+		return nil, nil
+	}
+	variables := e.prefix + "*"
+	if pattern != "" {
+		variables = e.variable(Reference{Path: pattern})
+	}
+	var found []string
+	for _, variable := range e.environ() {
+		name, _, _ := strings.Cut(variable, "=")
+		path, own := strings.CutPrefix(name, e.prefix)
+		if own && fits(variables, name) && faultOf(path) == "" && e.variable(Reference{Path: path}) == name {
+			found = append(found, path)
+		}
+	}
+	found, err := names(found)
+	if err != nil {
+		return nil, fmt.Errorf("env: list: %w", err)
+	}
+	return found, nil
+}
+
+// Hint tells how a pattern, as for List, and variables belong together.
+func (e *Env) Hint(pattern string) string {
+	switch {
+	case pattern != "":
+		return fmt.Sprintf("env: %s stands for the variables %s", pattern, e.variable(Reference{Path: pattern}))
+	case e.prefix != "":
+		return fmt.Sprintf("env: the variables %s*", e.prefix)
+	}
+	return "env: nothing tells which variables are secrets: give a pattern, as database/* for DATABASE_*, or set secrets.env.prefix"
+}

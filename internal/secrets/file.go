@@ -17,9 +17,9 @@ import (
 // maxFile bounds a secret's file, in bytes.
 const maxFile = 1 << 20
 
-// File reads secrets from the files below a folder, such as the ones that
-// Docker and Kubernetes mount. Nothing outside the folder is ever read: symbolic
-// links are followed inside it only.
+// File keeps secrets in the files below a folder, such as the ones that Docker
+// and Kubernetes mount. Nothing outside the folder is ever read or written:
+// symbolic links are followed inside it only.
 type File struct {
 	dir string
 	log *slog.Logger
@@ -68,12 +68,24 @@ func (f *File) read(path string) ([]byte, error) {
 	if !filepath.IsLocal(path) || strings.ContainsRune(path, 0) {
 		return nil, fmt.Errorf("%w: the path leaves the folder", ErrInvalid)
 	}
-	// Opened for each read: a folder mounted anew is another folder.
+	root, err := f.open()
+	if err != nil {
+		return nil, err
+	}
+	defer root.Close()
+	return f.readIn(root, path)
+}
+
+// open opens the folder, anew for each use: one mounted anew is another folder.
+func (f *File) open() (*os.Root, error) {
 	root, err := os.OpenRoot(f.dir)
 	if err != nil {
 		return nil, fmt.Errorf("%w: the folder cannot be opened: %w", ErrUnavailable, err)
 	}
-	defer root.Close()
+	return root, nil
+}
+
+func (f *File) readIn(root *os.Root, path string) ([]byte, error) {
 	// Before it is opened, for opening a device may do something; and not to
 	// block, for the file may since have become a FIFO without a writer.
 	info, err := root.Stat(path)
