@@ -32,7 +32,9 @@ func serve(ctx context.Context, file string, std streams) error {
 	if err != nil {
 		return err
 	}
-	log := telemetry.NewLog(std.err, cfg.Telemetry.LogLevel, cfg.Telemetry.LogFormat)
+	lines := telemetry.NewLines(std.err) // a blocked stderr must not hold up requests
+	defer lines.Start()()
+	log := telemetry.NewLog(lines, cfg.Telemetry.LogLevel, cfg.Telemetry.LogFormat)
 	g, err := gateway.Build(cfg, gateway.Options{Log: log, Stdout: std.out, Stderr: std.err, Version: buildVersion()})
 	if err != nil {
 		return err

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/go-chi/chi/v5"
+	"github.com/go-chi/chi/v5/middleware"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
@@ -79,6 +80,7 @@ type Options struct {
 // New returns the admin listener's handler.
 func New(o Options) http.Handler {
 	r := chi.NewRouter()
+	r.Use(middleware.GetHead)
 	r.Get("/livez", live)
 	r.Get("/healthz", live)
 	r.Get("/readyz", ready(o.Health))

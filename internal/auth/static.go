@@ -121,3 +121,22 @@ func isCandidate(key token.Key, kid, alg string) bool {
 	}
 	return (kid == "" || key.ID == "") && key.Fits(alg)
 }
+
+// StaticStatus counts the issuer's keys from the secret backend: those that can
+// be used, and those that are not there or are no keys.
+func (i *Issuer) StaticStatus() (usable, failing int) {
+	for _, source := range i.keys {
+		static, ok := source.(*staticKeys)
+		if !ok {
+			continue
+		}
+		for _, live := range static.live() {
+			if _, err := live.Get(); err != nil {
+				failing++
+			} else {
+				usable++
+			}
+		}
+	}
+	return usable, failing
+}

@@ -25,8 +25,8 @@ func setText(v reflect.Value, text string) (expected string) {
 		*value, expected = parseRate(text)
 		return expected
 	case *Strings:
-		*value = splitList(text)
-		return ""
+		*value = splitList(text) // blanks and commas alone are a slip, and must not mean "none asked"
+		return unless(text == "" || len(*value) > 0, "a list, or a text with commas between its words")
 	}
 	switch v.Kind() {
 	case reflect.String:

@@ -128,7 +128,7 @@ func (b *builder) at(key string, err error) error {
 }
 
 func (b *builder) secrets() error {
-	backend, why, err := chooseBackend(b.config.Secrets, b.options.LookupEnv, b.log)
+	backend, why, err := SecretBackend(b.config.Secrets, "", b.options.LookupEnv, b.log)
 	if err != nil {
 		return b.at("secrets.backend", err)
 	}
@@ -210,7 +210,7 @@ func (b *builder) useRoutes() error {
 	}
 	var err error
 	b.proxy, err = proxy.New(proxy.Options{
-		Routes: b.routes, TrustedProxies: trusted, BodyTimeout: b.config.Limits.BodyTimeout,
+		Routes: b.routes, TrustedProxies: trusted, MaxHeader: int(b.config.Limits.MaxHeader), BodyTimeout: b.config.Limits.BodyTimeout,
 		Metrics: metrics, Access: b.lines, Log: b.log,
 	})
 	return b.at("routes", err)

@@ -112,13 +112,9 @@ func pending(s auth.KeySetStatus) bool { return !s.Ready && s.Err == "" }
 // health is how an issuer's keys are: one source of keys is enough to serve.
 func (i *issuer) health(name string) admin.Component {
 	c := admin.Component{Name: "issuer/" + name, State: admin.OK, Age: -1}
-	ready, failing := 0, 0
-	for _, key := range i.static {
-		if _, err := key.Value.Get(); err != nil {
-			failing, c.Detail = failing+1, "key from the secret backend"
-		} else {
-			ready++
-		}
+	ready, failing := i.issuer.StaticStatus()
+	if failing > 0 {
+		c.Detail = "key from the secret backend"
 	}
 	if i.keySet != nil {
 		s := i.keySet.Status()

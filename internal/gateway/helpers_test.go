@@ -84,6 +84,12 @@ func parse(t testing.TB, text string, env environment) *config.Config {
 // start runs a gateway until the test ends.
 func start(t testing.TB, text string, env environment) *running {
 	t.Helper()
+	return startLogging(t, text, env, nil)
+}
+
+// startLogging is start with the access log written to out, if that is given.
+func startLogging(t testing.TB, text string, env environment, out io.Writer) *running {
+	t.Helper()
 	if env == nil {
 		env = environment{}
 	}
@@ -91,8 +97,11 @@ func start(t testing.TB, text string, env environment) *running {
 		env["JWT_KEY"] = hmacKey
 	}
 	r := &running{Log: new(buffer), Access: new(buffer)}
+	if out == nil {
+		out = r.Access
+	}
 	log := slog.New(slog.NewTextHandler(r.Log, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	g, err := gateway.Build(parse(t, text, env), gateway.Options{Log: log, Stdout: r.Access, Stderr: r.Log, LookupEnv: env.lookup})
+	g, err := gateway.Build(parse(t, text, env), gateway.Options{Log: log, Stdout: out, Stderr: r.Log, LookupEnv: env.lookup})
 	if err != nil {
 		t.Fatal(err)
 	}

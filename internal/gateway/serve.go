@@ -10,7 +10,6 @@ import (
 	"math"
 	"net"
 	"net/http"
-	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -130,12 +129,9 @@ func (g *Gateway) startLog() (stop func()) {
 	if g.lines == nil {
 		return func() {}
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	var done sync.WaitGroup
-	done.Go(func() { _ = g.lines.Run(ctx) })
+	flush := g.lines.Start()
 	return func() {
-		cancel()
-		done.Wait()
+		flush()
 		if err := g.closeLog(); err != nil {
 			g.log.Error("access log not closed", "error", err)
 		}

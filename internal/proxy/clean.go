@@ -11,6 +11,7 @@ import (
 type cleaner struct {
 	managed    map[string]bool // folded names that never pass on this route
 	forwarding map[string]bool // folded names that pass from a trusted proxy
+	twins      map[string]bool // folded names that pass in their own spelling only
 }
 
 // Names every route manages, folded. Hop-by-hop fields are RFC 9110, section
@@ -20,6 +21,7 @@ var (
 	alwaysManaged  = []string{"authorization", "x-request-id", "traceparent"}
 	hopByHop       = []string{"connection", "proxy-connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "te", "trailer", "transfer-encoding", "upgrade", "http2-settings"}
 	fromTrusted    = []string{"forwarded", "x-real-ip", "x-original-url", "x-rewrite-url", "true-client-ip", "cf-connecting-ip"}
+	framing        = []string{"content-length", "host", "expect", "content-type", "content-encoding", "cookie"} // only their twins go
 	methodOverride = []string{"x-http-method-override", "x-http-method", "x-method-override"}
 )
 
@@ -29,7 +31,7 @@ const forwardedPrefix = "x-forwarded-"
 // newCleaner returns the cleaner of a route that sets the fields named, beside
 // those every route sets.
 func newCleaner(sets []string, keepAuthorization, keepMethodOverride bool) *cleaner {
-	c := &cleaner{managed: make(map[string]bool), forwarding: make(map[string]bool)}
+	c := &cleaner{managed: make(map[string]bool), forwarding: make(map[string]bool), twins: make(map[string]bool)}
 	c.manage(alwaysManaged...)
 	c.manage(hopByHop...)
 	if !keepMethodOverride {
@@ -40,6 +42,9 @@ func newCleaner(sets []string, keepAuthorization, keepMethodOverride bool) *clea
 	}
 	for _, name := range fromTrusted {
 		c.forwarding[name] = true
+	}
+	for _, name := range framing {
+		c.twins[name] = true
 	}
 	c.manage(sets...)
 	return c
@@ -62,7 +67,7 @@ func (c *cleaner) drops(name string, trusted bool) bool {
 	if strings.HasPrefix(folded, forwardedPrefix) || c.forwarding[folded] {
 		return !trusted || !strings.EqualFold(folded, name)
 	}
-	return false
+	return c.twins[folded] && !strings.EqualFold(folded, name)
 }
 
 // fold returns name as servers that fold header names see it (WSGI, PHP, CGI):

@@ -13,6 +13,9 @@ type fields interface {
 	// Values returns the values of the field with this canonical name, in the
 	// order they came.
 	Values(name string) []string
+	// Size returns the number of field lines and the bytes they take, with
+	// separators.
+	Size() (lines, bytes int)
 }
 
 // exchange is one request and what is known of it so far. The checks see
@@ -32,7 +35,8 @@ type exchange struct {
 	id        string     // request id: ours, or a trusted proxy's
 	trusted   bool       // peer is a trusted proxy
 	client    netip.Addr // the caller's address
-	hostname  string     // canonical host
+	hostname  string     // canonical host, without a port
+	authority string     // canonical host, with the port that was sent
 	at        target     // canonical target
 	route     *route
 	principal *auth.Principal

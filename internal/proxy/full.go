@@ -2,11 +2,13 @@ package proxy
 
 import (
 	"context"
+	"fmt"
 	"log"
 	"net/http"
 	"net/http/httputil"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -21,6 +23,16 @@ import (
 type httpFields http.Header
 
 func (h httpFields) Values(name string) []string { return h[name] }
+
+func (h httpFields) Size() (lines, bytes int) {
+	for name, values := range h {
+		lines += len(values)
+		for _, value := range values {
+			bytes += len(name) + len(value) + len(": \r\n")
+		}
+	}
+	return lines, bytes
+}
 
 // newExchange says of r what the checks may ask.
 func (p *Proxy) newExchange(r *http.Request) *exchange {
@@ -49,6 +61,13 @@ func (b *buffers) Put(p []byte) { b.Pool.Put(&p) }
 
 // ready makes r ready to serve.
 func (p *Proxy) ready(r Route) (*route, error) {
+	var err error
+	if r.StripPrefix, err = normalise(r.StripPrefix); err != nil {
+		return nil, fmt.Errorf("strip_prefix: %w", err)
+	}
+	if r.AddPrefix, err = normalise(r.AddPrefix); err != nil {
+		return nil, fmt.Errorf("add_prefix: %w", err)
+	}
 	rt := &route{Route: r, forward: newForwardings(r.Forward)}
 	rt.cleaner = newCleaner(setByRoute(r), r.KeepAuthorization, r.KeepMethodOverride)
 	f := &fullRoute{Proxy: p, route: rt}
@@ -93,6 +112,7 @@ func setByRoute(r Route) []string {
 func (f *fullRoute) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x := exchangeOf(r.Context())
 	if f.MaxBody > 0 && r.ContentLength > f.MaxBody {
+		leaveBody(w, r)
 		f.refuse(w, x, "body", tooLarge())
 		return
 	}
@@ -102,10 +122,10 @@ func (f *fullRoute) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		ctx, cancel = context.WithTimeout(ctx, f.Total)
 		defer cancel()
 	}
-	s := &sending{x: x, cancel: cancel}
+	s := &sending{x: x, rec: w.(*record), cancel: cancel}
 	defer s.done()
 	if r.Body != nil && r.Body != http.NoBody {
-		s.body = newRequestBody(w, r.Body, f.MaxBody, f.bodyTimeout)
+		s.body = newRequestBody(w, r, f.MaxBody, f.bodyTimeout)
 		if r.ProtoMajor == 1 {
 			_ = http.NewResponseController(w).EnableFullDuplex() // an answer may begin before the body ends
 		}
@@ -126,6 +146,7 @@ func (f *fullRoute) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // sending is an exchange on its way through the full lane.
 type sending struct {
 	x      *exchange
+	rec    *record
 	body   *requestBody // nil: none
 	cancel context.CancelFunc
 	expiry *time.Timer
@@ -135,9 +156,14 @@ type sendingKey struct{}
 
 func sendingOf(ctx context.Context) *sending { return ctx.Value(sendingKey{}).(*sending) }
 
+// done ends what was started for the exchange. A body that is not at its end
+// is waited for no longer than a moment.
 func (s *sending) done() {
 	if s.expiry != nil {
 		s.expiry.Stop()
+	}
+	if s.body.unfinished() && s.x.proto[0] == 1 {
+		_ = s.body.control.SetReadDeadline(time.Now().Add(lingering))
 	}
 }
 
@@ -160,7 +186,7 @@ func (f *fullRoute) rewrite(pr *httputil.ProxyRequest) {
 	case "upstream", "":
 		pr.Out.Host = ""
 	case "preserve":
-		pr.Out.Host = x.host
+		pr.Out.Host = x.authority
 	default:
 		pr.Out.Host = f.Host
 	}
@@ -214,7 +240,7 @@ func (f *fullRoute) outboundURL(server *url.URL, at target) *url.URL {
 // outboundFields are the fields the gateway sets on every request of the route.
 func (f *fullRoute) outboundFields(x *exchange) []field {
 	peer := x.peer.String()
-	forwardedFor, proto, host := peer, "http", x.host
+	forwardedFor, proto, host := peer, "http", x.authority
 	if x.secure {
 		proto = "https"
 	}
@@ -254,24 +280,57 @@ func (f *fullRoute) answer(res *http.Response) error {
 	for name, value := range f.SetResponse {
 		res.Header.Set(name, value)
 	}
+	f.cleanInjected(res.Header)
 	res.Header.Set("X-Request-Id", x.id)
 	x.limit.describe(res.Header)
+	if s.body.unfinished() && x.proto[0] == 1 {
+		res.Header.Set("Connection", "close") // what is left of the body must not be taken for a request
+	}
+	s.rec.Header()["Content-Type"] = nil // a 1xx before this answer made ReverseProxy forget it
+	if res.StatusCode == http.StatusSwitchingProtocols {
+		s.rec.status = res.StatusCode // written past the record
+	}
 	if f.CloseAtExpiry && x.principal != nil && !x.principal.Expires.IsZero() && lasting(res) {
 		s.expiry = time.AfterFunc(x.principal.Expires.Sub(f.now()), s.cancel)
 	}
 	return nil
 }
 
+// streams are the media types of answers that go on until somebody ends them.
+var streams = []string{"text/event-stream", "application/x-ndjson", "application/jsonl", "application/json-seq", "application/stream+json", "multipart/x-mixed-replace", "application/grpc"}
+
 // lasting reports whether res may outlive the token that asked for it: an
-// upgraded connection or a stream of events.
+// upgraded connection or a stream. A download of unknown length is none.
 func lasting(res *http.Response) bool {
-	return res.StatusCode == http.StatusSwitchingProtocols ||
-		strings.HasPrefix(strings.ToLower(res.Header.Get("Content-Type")), "text/event-stream")
+	if res.StatusCode == http.StatusSwitchingProtocols {
+		return true
+	}
+	media := strings.ToLower(res.Header.Get("Content-Type"))
+	return slices.ContainsFunc(streams, func(kind string) bool { return strings.HasPrefix(media, kind) })
+}
+
+// cleanInjected takes a credential that went up in a query parameter out of the
+// URLs the upstream answers with: many redirect with the query they were sent.
+func (f *fullRoute) cleanInjected(h http.Header) {
+	for _, c := range f.Inject {
+		name := c.Placement().Query
+		if name == "" {
+			continue
+		}
+		for _, header := range []string{"Location", "Content-Location", "Refresh", "Link"} {
+			for i, value := range h[header] {
+				h[header][i] = withoutMention(value, name)
+			}
+		}
+	}
 }
 
 // failed answers where no answer could be had.
 func (f *fullRoute) failed(w http.ResponseWriter, r *http.Request, err error) {
 	s := sendingOf(r.Context())
 	s.x.upstream = f.now().Sub(s.x.sentUp)
+	if s.body.unfinished() {
+		leaveBody(w, r)
+	}
 	f.refuse(w, s.x, "upstream", upstreamFailed(err, s.body))
 }

@@ -41,7 +41,7 @@ func (l Limit) bucket(x *exchange) string {
 	case "route":
 		return l.of("route", "", "")
 	case "subject":
-		if p := x.principal; p != nil {
+		if p := x.principal; p != nil && p.Subject != "" {
 			return l.of("value", p.Issuer, p.Subject)
 		}
 	case "claim":

@@ -67,17 +67,36 @@ func (p *Proxy) observe(w http.ResponseWriter, x *exchange) *record {
 // Unwrap lets http.ResponseController reach the server's own writer.
 func (rec *record) Unwrap() http.ResponseWriter { return rec.ResponseWriter }
 
-// WriteHeader notes the final status; informational ones pass unseen.
+// WriteHeader notes the final status. Informational ones are cleaned as answers
+// are, since they pass no other place.
 func (rec *record) WriteHeader(status int) {
-	if rec.status == 0 && (status >= 200 || status == http.StatusSwitchingProtocols) {
+	if status < 200 && status != http.StatusSwitchingProtocols {
+		h := rec.Header()
+		h.Del("X-Request-Id")
+		if rec.x.route != nil {
+			for _, name := range rec.x.route.RemoveResponse {
+				h.Del(name)
+			}
+		}
+	} else if rec.status == 0 {
 		rec.status = status
 	}
 	rec.ResponseWriter.WriteHeader(status)
 }
 
+// Write writes with a deadline of its own, so that a caller who does not read
+// holds neither connection for ever. HTTP/2 ends a stream whose deadline passes
+// even if nothing is written, so there it is taken back.
 func (rec *record) Write(b []byte) (int, error) {
 	if rec.status == 0 {
 		rec.status = http.StatusOK
+	}
+	if rec.p.bodyTimeout > 0 {
+		control := http.NewResponseController(rec.ResponseWriter)
+		_ = control.SetWriteDeadline(time.Now().Add(rec.p.bodyTimeout)) // not every test server has deadlines
+		if rec.x.proto[0] == 2 {
+			defer func() { _ = control.SetWriteDeadline(time.Time{}) }()
+		}
 	}
 	n, err := rec.ResponseWriter.Write(b)
 	rec.bytes += int64(n)
@@ -190,13 +209,15 @@ func (rec *record) explainFailure() {
 		slog.Int("status", rec.status), slog.String("reason", x.reason), slog.String("cause", capped(x.cause.Error(), maxLogged)))
 }
 
-// loggedPath is the path without its query: the normal form, or the raw target
-// where there is none.
+// loggedPath is the path without its query: the normal form, or where there is
+// none the target's path with every byte that is not plain escaped. A target's
+// authority may hold a password.
 func (x *exchange) loggedPath() string {
 	if x.at.path != "" {
 		return x.at.path
 	}
-	return telemetry.WithoutQuery(x.target)
+	quoted := strconv.QuoteToASCII(telemetry.WithoutQuery(originForm(capped(x.target, maxLogged))))
+	return quoted[1 : len(quoted)-1]
 }
 
 // decision is what the checks said: an upstream that failed does not make a

@@ -49,3 +49,28 @@ func withoutCookie(lines []string, name string) []string {
 	}
 	return kept
 }
+
+// withoutMention returns a header's text with every parameter of this name cut
+// out of the URLs in it, whatever stands around them.
+func withoutMention(text, name string) string {
+	cut := make([]byte, 0, len(text))
+	for i := 0; i < len(text); {
+		end := i + 1
+		if text[i] == '?' || text[i] == '&' || text[i] == ';' {
+			for end < len(text) && strings.IndexByte("&;#>\"', ", text[end]) < 0 {
+				end++
+			}
+			if end > i+1 && mentions(text[i+1:end], name) {
+				if text[i] == '?' && end < len(text) && (text[end] == '&' || text[end] == ';') {
+					cut = append(cut, '?')
+					end++
+				}
+				i = end
+				continue
+			}
+		}
+		cut = append(cut, text[i:end]...)
+		i = end
+	}
+	return string(cut)
+}

@@ -139,12 +139,12 @@ func TestHostHasOneForm(t *testing.T) {
 		"under_score":             "under_score",
 		"":                        "",
 	} {
-		if got, err := canonicalHost(host); err != nil || got != want {
+		if got, _, err := canonicalHost(host); err != nil || got != want {
 			t.Errorf("%q: %q, %v, want %q", host, got, err, want)
 		}
 	}
 	for _, host := range []string{"a b", "a/b", "a@b", "a:b", "a:80:80", ":80", "[::1", "[a]", "[::1]x", "[fe80::1%25eth0]", "a,b", "a%2eb", "a\x00", "a:123456", strings.Repeat("a", 254)} {
-		if got, err := canonicalHost(host); !errors.Is(err, errHost) {
+		if got, _, err := canonicalHost(host); !errors.Is(err, errHost) {
 			t.Errorf("%q: %q, %v, want it refused", host, got, err)
 		}
 	}

@@ -15,6 +15,7 @@ package proxy
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -65,7 +66,8 @@ type Route struct {
 type Options struct {
 	Routes         []Route
 	TrustedProxies []netip.Prefix
-	BodyTimeout    time.Duration // between two reads of a request body; 0 means none
+	MaxHeader      int           // bytes of a request's header; 0 means no limit
+	BodyTimeout    time.Duration // between two reads of a request's body, and of one write of an answer's; 0 means none
 	Metrics        *Metrics
 	Access         *telemetry.Lines // nil: no access log
 	Log            *slog.Logger
@@ -77,12 +79,16 @@ type Proxy struct {
 	checks      []check
 	router      *router
 	trust       trust
+	maxHeader   int
 	bodyTimeout time.Duration
 	metrics     *Metrics
 	access      *telemetry.Lines
 	log         *slog.Logger
 	now         func() time.Time
 }
+
+// maxHeaderLines bounds the field lines of a request's header.
+const maxHeaderLines = 200
 
 // check is one thing asked of every request; an error refuses it.
 type check struct {
@@ -101,7 +107,7 @@ type route struct {
 // New returns a Proxy for o.Routes, or why they cannot be served together.
 func New(o Options) (*Proxy, error) {
 	p := &Proxy{
-		trust: o.TrustedProxies, bodyTimeout: o.BodyTimeout, metrics: o.Metrics,
+		trust: o.TrustedProxies, maxHeader: o.MaxHeader, bodyTimeout: o.BodyTimeout, metrics: o.Metrics,
 		access: o.Access, log: telemetry.Discard(o.Log), now: o.Now,
 	}
 	if p.now == nil {
@@ -137,6 +143,7 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer rec.finish()
 	for _, check := range p.checks {
 		if err := check.ask(x); err != nil {
+			leaveBody(rec, r)
 			p.refuse(rec, x, check.name, err)
 			return
 		}
@@ -156,11 +163,18 @@ func (p *Proxy) normalise(x *exchange) error {
 	if x.method == http.MethodConnect {
 		return methodNotAllowed(allowDefault)
 	}
+	if lines, bytes := x.fields.Size(); lines > maxHeaderLines || p.maxHeader > 0 && bytes > p.maxHeader {
+		return tooLong(http.StatusRequestHeaderFieldsTooLarge, "header", "the header is too long")
+	}
 	var err error
-	if x.hostname, err = canonicalHost(x.host); err != nil {
+	if x.hostname, x.authority, err = canonicalHost(x.host); err != nil {
 		return badRequest("host", "the host is malformed", err)
 	}
-	if x.at, err = parseTarget(x.target); err != nil {
+	x.at, err = parseTarget(x.target)
+	switch {
+	case errors.Is(err, errTargetTooLong):
+		return tooLong(http.StatusRequestURITooLong, "target", "the URL is too long")
+	case err != nil:
 		return badRequest("path", "the path is malformed or ambiguous", err)
 	}
 	return nil
@@ -169,10 +183,10 @@ func (p *Proxy) normalise(x *exchange) error {
 // find chooses the route: host, then path, then method (CONTRACT 4.2).
 func (p *Proxy) find(x *exchange) error {
 	found := p.router.find(x.hostname, x.at.path)
+	if x.at.slashes && (found == nil || !found.slashes) {
+		return badRequest("path", "the path is malformed or ambiguous", errTargetSlash)
+	}
 	if found == nil {
-		if x.at.slashes {
-			return badRequest("path", "the path is malformed or ambiguous", errTargetSlash)
-		}
 		return notFound()
 	}
 	rt := found.methods[x.method]
@@ -196,6 +210,7 @@ func (p *Proxy) limitPrincipal(x *exchange) error { return p.limits(x, false) }
 // authenticate finds out who calls (CONTRACT 4.4).
 func (p *Proxy) authenticate(x *exchange) error {
 	if len(x.fields.Values("Authorization")) > 1 {
+		p.metrics.decisions.WithLabelValues(x.route.Name, "deny", auth.Reason(auth.ErrMultiple)).Inc()
 		return unauthenticated(auth.ErrMultiple)
 	}
 	if x.route.Auth == nil {

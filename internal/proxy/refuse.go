@@ -47,6 +47,10 @@ func badRequest(reason, detail string, cause error) error {
 	return &refusal{status: http.StatusBadRequest, kind: "bad-request", detail: detail, reason: reason, cause: cause}
 }
 
+func tooLong(status int, reason, detail string) error {
+	return &refusal{status: status, kind: "too-long", reason: reason, detail: detail, header: closing}
+}
+
 func notFound() error {
 	return &refusal{status: http.StatusNotFound, kind: "not-found", detail: "nothing is served here", reason: "no_route"}
 }

@@ -27,13 +27,18 @@ type router struct {
 // tree is the routes of one host. chi finds the pattern; the methods are ours,
 // since chi would look for another pattern where the method does not fit.
 type tree struct {
-	mux      *chi.Mux
-	patterns map[string]*pattern
+	mux         *chi.Mux
+	patterns    map[string]*pattern
+	expressions map[string]parameter // by what stands before the parameter
 }
+
+// parameter is one with an expression, and the route that has it.
+type parameter struct{ expression, route string }
 
 type pattern struct {
 	methods map[string]*route
 	allow   string // for the Allow header
+	slashes bool   // one of the routes keeps encoded slashes
 }
 
 // treeMethod is the one method every pattern is registered under.
@@ -119,7 +124,29 @@ func (r *router) find(host, path string) *pattern {
 }
 
 func newTree() *tree {
-	return &tree{mux: chi.NewRouter(), patterns: make(map[string]*pattern)}
+	return &tree{mux: chi.NewRouter(), patterns: make(map[string]*pattern), expressions: make(map[string]parameter)}
+}
+
+// tellApart refuses two different expressions in one place: where both match a
+// path, only the order of the routes would tell which wins.
+func (t *tree) tellApart(path string, rt *route) error {
+	for at := 0; ; {
+		open := strings.IndexByte(path[at:], '{')
+		if open < 0 {
+			return nil
+		}
+		open += at
+		at = open + closingBrace(path[open:])
+		name, expression, has := strings.Cut(path[open:at], ":")
+		if !has {
+			continue
+		}
+		before, seen := t.expressions[path[:open]+name]
+		if seen && before.expression != expression {
+			return fmt.Errorf("routes %s and %s have different expressions for a parameter in the same place; use one expression, or plain parameters", before.route, rt.Name)
+		}
+		t.expressions[path[:open]+name] = parameter{expression, rt.Name}
+	}
 }
 
 // add puts rt under path for its methods. chi panics where a pattern is wrong
@@ -134,6 +161,9 @@ func (t *tree) add(path string, rt *route) (err error) {
 	if err != nil {
 		return fmt.Errorf("route %s: path %s: %w", rt.Name, rt.Path, err)
 	}
+	if err := t.tellApart(path, rt); err != nil {
+		return err
+	}
 	p := t.patterns[path]
 	if p == nil {
 		p = &pattern{methods: make(map[string]*route)}
@@ -145,6 +175,7 @@ func (t *tree) add(path string, rt *route) (err error) {
 			return fmt.Errorf("routes %s and %s both match %s %s", other.Name, rt.Name, method, path)
 		}
 		p.methods[method] = rt
+		p.slashes = p.slashes || rt.KeepEncodedSlash
 	}
 	return nil
 }
@@ -173,8 +204,8 @@ func treePattern(path string) (string, error) {
 		}
 		_, expression, has := strings.Cut(path[1:end], ":")
 		fmt.Fprintf(&b, "{%d", n)
-		if has {
-			b.WriteString(":" + expression)
+		if has { // chi would anchor the first and the last alternative only
+			b.WriteString(":^(?:" + expression + ")$")
 		}
 		b.WriteByte('}')
 		path = path[end+1:]

@@ -9,8 +9,8 @@
 // Pushing a bucket out does not refill it. A caller with many keys could
 // otherwise push out a spent bucket and start with a full one. So a bucket that
 // is evicted before it is full leaves its debt behind: the time at which it would
-// have been full again, in one of a fixed number of slots chosen by a keyed hash
-// of its key. A new bucket whose slot is still in debt starts with that debt. Two
+// have been full again, in one of the limiter's fixed number of slots, chosen by
+// a keyed hash of its key. A new bucket whose slot is still in debt starts with that debt. Two
 // keys that share a slot make the newcomer stricter than it need be, never freer:
 // it may find its burst spent, but its rate is its own from the first moment on.
 //

@@ -12,9 +12,9 @@ import (
 
 const (
 	defaultKeys   = 100_000
-	maxShards     = 64   // locks; a power of two
-	keysPerShard  = 64   // a table too small for this many has fewer shards
-	slotsPerShard = 1024 // debts remembered, 8 bytes each; a power of two
+	maxShards     = 64  // locks; a power of two
+	keysPerShard  = 64  // a table too small for this many has fewer shards
+	slotsPerShard = 128 // debts remembered of each limiter, 8 bytes each; a power of two
 )
 
 // A Table holds the buckets of all limiters, a bounded number of them.
@@ -29,9 +29,20 @@ type Table struct {
 type shard struct {
 	mu      sync.Mutex
 	now     time.Time // of the decision being made; never goes back
-	buckets *simplelru.LRU[bucketKey, *rate.Limiter]
-	debts   [slotsPerShard]time.Duration // since base; when the last of a slot's evicted buckets is full again
+	buckets *simplelru.LRU[bucketKey, bucket]
+	debts   map[bucketKey]*debts // by limiter; none before a bucket of it was evicted
 }
+
+// A bucket knows whose it is.
+type bucket struct {
+	*rate.Limiter
+	owner *Limiter
+}
+
+// debts are when the last of a slot's evicted buckets is full again, since base.
+// Each limiter has its own, so that many keys of a slow limit say nothing of the
+// keys of another.
+type debts [slotsPerShard]time.Duration
 
 // A bucketKey names a bucket: two keyed hashes, independent of each other, of
 // the caller's key and the limiter. Should two keys ever meet in all 128 bits,
@@ -54,7 +65,7 @@ func NewTable(maxKeys int, now func() time.Time) *Table {
 	t := &Table{now: now, base: now(), seeds: [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()}, shards: make([]shard, shards)}
 	for i := range t.shards {
 		s := &t.shards[i]
-		s.now = t.base
+		s.now, s.debts = t.base, make(map[bucketKey]*debts)
 		// The only error of NewLRU is a size below one.
 		s.buckets, _ = simplelru.NewLRU(maxKeys/shards, t.remember(s))
 	}
@@ -73,49 +84,55 @@ func (t *Table) take(l *Limiter, text string) Decision {
 	if now := t.now(); now.After(s.now) {
 		s.now = now
 	}
-	bucket, ok := s.buckets.Get(key)
+	b, ok := s.buckets.Get(key)
 	if !ok {
-		bucket = t.open(s, l, key)
-		s.buckets.Add(key, bucket)
+		b = bucket{t.open(s, l, key), l}
+		s.buckets.Add(key, b)
 	}
-	allowed := bucket.AllowN(s.now, 1)
-	return l.decision(allowed, bucket.TokensAt(s.now))
+	allowed := b.AllowN(s.now, 1)
+	return l.decision(allowed, b.TokensAt(s.now))
 }
 
 // open returns a bucket that is full but for the debt in its slot.
 func (t *Table) open(s *shard, l *Limiter, key bucketKey) *rate.Limiter {
-	bucket := rate.NewLimiter(l.rate, l.burst)
-	full := t.base.Add(*s.debt(key))
-	if !full.After(s.now) {
-		return bucket
+	fresh := rate.NewLimiter(l.rate, l.burst)
+	owed := s.debts[l.id]
+	if owed == nil {
+		return fresh
 	}
-	// Emptied just so long ago that it is full when the debt is paid. A debt
-	// another limiter left may be longer than this bucket takes to fill: then it
-	// is empty now, and no emptier than that.
+	full := t.base.Add(owed[slot(key)])
+	if !full.After(s.now) {
+		return fresh
+	}
+	// Emptied just so long ago that it is full when the debt is paid.
 	empty := full.Add(-l.wait(float64(l.burst)))
 	if empty.After(s.now) {
 		empty = s.now
 	}
-	bucket.AllowN(empty, l.burst)
-	return bucket
+	fresh.AllowN(empty, l.burst)
+	return fresh
 }
 
 // remember returns what keeps the debt of each bucket that s evicts.
-func (t *Table) remember(s *shard) simplelru.EvictCallback[bucketKey, *rate.Limiter] {
-	return func(key bucketKey, bucket *rate.Limiter) {
-		missing := float64(bucket.Burst()) - bucket.TokensAt(s.now)
+func (t *Table) remember(s *shard) simplelru.EvictCallback[bucketKey, bucket] {
+	return func(key bucketKey, b bucket) {
+		missing := float64(b.Burst()) - b.TokensAt(s.now)
 		if missing <= 0 {
 			return
 		}
-		full := s.now.Add(duration(missing / float64(bucket.Limit()))).Sub(t.base)
-		debt := s.debt(key)
-		*debt = max(*debt, full)
+		full := s.now.Add(duration(missing / float64(b.Limit()))).Sub(t.base)
+		owed := s.debts[b.owner.id]
+		if owed == nil {
+			owed = new(debts)
+			s.debts[b.owner.id] = owed
+		}
+		owed[slot(key)] = max(owed[slot(key)], full)
 	}
 }
 
-// debt is the slot of key, which the half of it that did not choose the shard
+// slot is where key's debt is kept; the half of it that did not choose the shard
 // chooses.
-func (s *shard) debt(key bucketKey) *time.Duration { return &s.debts[key[1]&(slotsPerShard-1)] }
+func slot(key bucketKey) uint64 { return key[1] & (slotsPerShard - 1) }
 
 func (l *Limiter) decision(allowed bool, tokens float64) Decision {
 	tokens = max(tokens, 0)

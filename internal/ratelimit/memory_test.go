@@ -97,25 +97,6 @@ func TestEvictionDoesNotRefillABucket(t *testing.T) {
 	}
 }
 
-// A slot shared with a slower limiter delays a newcomer by one token at most.
-func TestDebtOfASlowLimiterDoesNotStarveAFastOne(t *testing.T) {
-	t.Parallel()
-	c := newClock()
-	table := NewTable(1, c.now)
-	slow := newLimiter(t, table, Limit{"slow", 1, 24 * time.Hour, 1})
-	fast := newLimiter(t, table, Limit{"fast", 100, time.Second, 200})
-	for i := range 20 * slotsPerShard { // a debt in every slot
-		slow.Allow(strconv.Itoa(i))
-	}
-	if d := fast.Allow("alice"); d.Allowed || d.RetryAfter > 10*time.Millisecond {
-		t.Fatalf("a newcomer in a slot in debt: %+v", d)
-	}
-	c.move(10 * time.Millisecond)
-	if !fast.Allow("alice").Allowed {
-		t.Error("a newcomer does not get its own rate")
-	}
-}
-
 // Whatever is pushed out when, no key gets more than its burst and its rate.
 func TestNoKeyGetsMoreThanItsLimit(t *testing.T) {
 	t.Parallel()
@@ -184,5 +165,30 @@ func BenchmarkAllow(b *testing.B) {
 				}
 			})
 		})
+	}
+}
+
+// Many keys of a slow limit leave debts; they are not those of another limit.
+func TestDebtsOfOneLimiterAreNotAnothers(t *testing.T) {
+	t.Parallel()
+	table := NewTable(1000, nil)
+	slow, err := table.Limiter(Limit{Name: "slow", Count: 1, Per: time.Hour, Burst: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, err := table.Limiter(Limit{Name: "other", Count: 5, Per: time.Minute, Burst: 5})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 50_000 {
+		slow.Allow(strconv.Itoa(i))
+	}
+	for i := range 500 {
+		if d := other.Allow("newcomer " + strconv.Itoa(i)); !d.Allowed || d.Remaining != 4 {
+			t.Fatalf("newcomer %d of another limit: %+v", i, d)
+		}
+	}
+	if d := slow.Allow("0"); d.Allowed {
+		t.Error("an evicted bucket was refilled")
 	}
 }

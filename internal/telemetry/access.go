@@ -2,6 +2,7 @@ package telemetry
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"io"
 	"sync/atomic"
@@ -38,6 +39,33 @@ func (l *Lines) Add(line []byte) {
 
 // Dropped is the number of lines that were not written.
 func (l *Lines) Dropped() uint64 { return l.dropped.Load() }
+
+// Write queues a copy of line, so that Lines can stand behind a log.
+func (l *Lines) Write(line []byte) (int, error) {
+	l.Add(bytes.Clone(line))
+	return len(line), nil
+}
+
+// lastWrite is how long Stop waits for a writer that is blocked.
+const lastWrite = time.Second
+
+// Start runs Run in the background. What it returns ends it and waits until all
+// is written, but for a blocked writer no longer than a second.
+func (l *Lines) Start() (stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = l.Run(ctx) // always nil
+	}()
+	return func() {
+		cancel()
+		select {
+		case <-done:
+		case <-time.After(lastWrite):
+		}
+	}
+}
 
 // Run writes until ctx ends, then writes what is queued and returns. A failed
 // write loses its lines, which are counted as dropped.

@@ -44,6 +44,9 @@ func Discard(log *slog.Logger) *slog.Logger {
 }
 
 func isTerminal(w io.Writer) bool {
+	if lines, ok := w.(*Lines); ok {
+		w = lines.out
+	}
 	f, ok := w.(*os.File)
 	return ok && term.IsTerminal(int(f.Fd()))
 }
