@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"io"
-	"log/slog"
 	"net/http"
 	"os"
 	"time"
@@ -12,7 +11,6 @@ import (
 	"github.com/sallyport/sallyport/internal/auth"
 	"github.com/sallyport/sallyport/internal/config"
 	"github.com/sallyport/sallyport/internal/credentials"
-	"github.com/sallyport/sallyport/internal/secrets"
 	"github.com/sallyport/sallyport/internal/upstream"
 )
 
@@ -25,38 +23,6 @@ type issuer struct {
 
 // fetchTimeout bounds one fetch of keys or of a token, all in all.
 const fetchTimeout = 5 * time.Second
-
-// chooseBackend picks the secret backend by what is configured, and says why.
-func chooseBackend(c config.Secrets, lookup func(string) (string, bool), log *slog.Logger) (secrets.Backend, string, error) {
-	if lookup == nil {
-		lookup = os.LookupEnv
-	}
-	open := func(name string) (secrets.Backend, error) {
-		switch name {
-		case "env":
-			return secrets.NewEnv(c.Env.Prefix, lookup), nil
-		case "file":
-			return secrets.NewFile(c.File.Dir, log)
-		}
-		return nil, fmt.Errorf("backend %s is not supported in this version", name)
-	}
-	if len(c.Backend) == 1 && c.Backend[0] == "auto" {
-		if address, _ := lookup("VAULT_ADDR"); address != "" {
-			return nil, "", fmt.Errorf("VAULT_ADDR is set, so auto means Vault, which is not supported in this version; write backend: env or backend: file")
-		}
-		b, err := open("env")
-		return b, "auto, and neither Vault nor AWS is configured", err
-	}
-	var list []secrets.Backend
-	for _, name := range c.Backend {
-		b, err := open(name)
-		if err != nil {
-			return nil, "", err
-		}
-		list = append(list, b)
-	}
-	return secrets.Chain(list...), "the configuration names it", nil
-}
 
 // openAccessLog returns where access lines go, nil for nowhere, and how to
 // close it.
