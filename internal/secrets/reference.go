@@ -23,7 +23,13 @@ func ParseReference(s string) (Reference, error) {
 	if !opened || !closed {
 		return Reference{}, fmt.Errorf("secret reference: %w: must be ${secret:PATH} or ${secret:PATH#FIELD} and nothing else", ErrInvalid)
 	}
-	path, field, hasField := strings.Cut(name, "#")
+	return ParseName(name)
+}
+
+// ParseName reads PATH or PATH#FIELD, as on a command line. Its errors wrap
+// [ErrInvalid] and quote nothing of s either.
+func ParseName(s string) (Reference, error) {
+	path, field, hasField := strings.Cut(s, "#")
 	if fault := faultOf(path); fault != "" {
 		return Reference{}, fmt.Errorf("secret reference: %w: the path %s", ErrInvalid, fault)
 	}
