@@ -71,7 +71,7 @@ func writable(name string) error {
 		return fmt.Errorf("%w: the path %s", ErrInvalid, fault)
 	}
 	if path.Clean(name) != name || path.IsAbs(name) {
-		return fmt.Errorf("%w: the path must be plain: no slash at its ends, no two in a row, no . or ..", ErrInvalid)
+		return fmt.Errorf("%w: the path must be plain: no slash at its ends, no two in a row, no dot segments", ErrInvalid)
 	}
 	for segment := range strings.SplitSeq(name, "/") {
 		if strings.HasPrefix(segment, "..") {

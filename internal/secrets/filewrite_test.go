@@ -238,7 +238,7 @@ func TestFileListIsBounded(t *testing.T) {
 	}
 }
 
-// A hundred folders that link to each other make a tree without end.
+// Twenty folders that link to each other make a tree without end.
 func TestFileListOfLinksWithoutEndEnds(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
