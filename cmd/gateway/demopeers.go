@@ -65,7 +65,7 @@ DEMO_CLIENT_SECRET (default: demo-secret).`,
 func servePeer(ctx context.Context, std streams, name, address string, h http.Handler) error {
 	l, err := net.Listen("tcp", address)
 	if err != nil {
-		return fmt.Errorf("cannot listen on %s: %w", address, err)
+		return fmt.Errorf("cannot listen on %s: %w; end the program that has it, or give another --listen", address, err)
 	}
 	fmt.Fprintf(std.err, "%s serves on %s\n", name, l.Addr())
 	return serveUntil(ctx, l, h)

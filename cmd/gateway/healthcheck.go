@@ -63,8 +63,8 @@ func askHealth(ctx context.Context, url string) error {
 	ctx, cancel := context.WithTimeout(ctx, healthTimeout)
 	defer cancel()
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-	if err != nil {
-		return usage{errors.New("--url is no URL")}
+	if err != nil || r.URL.Host == "" {
+		return usage{errors.New("--url is no URL; write http://HOST:PORT/readyz")}
 	}
 	asker := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	res, err := asker.Do(r)

@@ -19,7 +19,8 @@ func newValidate(std streams) *cobra.Command {
 		Long: `Check a configuration and print every error, each as
 file:line:column: what is wrong; what would be right.
 
-Every secret reference is resolved too, unless --offline.`,
+The files it names are opened and every secret reference is resolved too, unless
+--offline.`,
 		Example: "  gateway validate -c gateway.yaml\n  gateway validate -c gateway.yaml --offline",
 		Args:    cobra.NoArgs,
 		RunE: command(func(c *cobra.Command, _ []string) error {
@@ -36,6 +37,6 @@ Every secret reference is resolved too, unless --offline.`,
 		}),
 	}
 	configFlag(c, &file)
-	c.Flags().BoolVar(&offline, "offline", false, "do not resolve secret references")
+	c.Flags().BoolVar(&offline, "offline", false, "check the file alone: open no other, resolve no secret")
 	return c
 }

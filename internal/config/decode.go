@@ -198,6 +198,7 @@ func (d *decoder) text(n *yaml.Node, path, expected string) (text string, ok, wr
 		return "", false, true
 	}
 	m := d.own(path)
+	m.from = x.names
 	m.hidden = m.hidden || slices.ContainsFunc(x.names, func(name string) bool { return d.known.variables[name] })
 	switch {
 	case len(x.names) > 0 && x.text == "":

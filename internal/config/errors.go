@@ -87,6 +87,7 @@ type mark struct {
 	line, column int
 	written      bool     // it has a value
 	emptied      []string // the variables whose emptiness left it out
+	from         []string // the variables its value came from
 	wrong        bool     // a mistake was found in it
 	inside       bool     // a mistake was found in it or in something inside
 	unsupported  bool     // something in it is not there in this version
@@ -134,6 +135,9 @@ func (r *report) nearest(path string) *mark {
 // fail tells of a mistake at path.
 func (r *report) fail(path, problem, advice string) {
 	m := r.nearest(path)
+	if len(m.from) > 0 && len(m.emptied) == 0 { // who set the variable may never have seen this file
+		problem += " (it came from " + strings.Join(m.from, " and ") + ")"
+	}
 	r.failAt(path, m.line, m.column, problem, advice)
 }
 

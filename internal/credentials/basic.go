@@ -58,12 +58,29 @@ func (b *Basic) Status() Status {
 	return statusOf(b.name, "basic", err)
 }
 
-func (b *Basic) value() (secrets.Secret, error) {
-	user, err := b.user.Get()
-	if err != nil {
-		return secrets.Secret{}, err
+// pair returns user and password of one moment. Two fields of one secret rotate
+// together; a user read before and a password read after would fit nowhere.
+func (b *Basic) pair() (user, password *secrets.Secret, err error) {
+	for range 3 { // rotations do not come that fast
+		if user, err = b.user.Get(); err != nil {
+			return nil, nil, err
+		}
+		if password, err = b.password.Get(); err != nil {
+			return nil, nil, err
+		}
+		again, err := b.user.Get()
+		if err != nil {
+			return nil, nil, err
+		}
+		if again == user {
+			break
+		}
 	}
-	password, err := b.password.Get()
+	return user, password, nil
+}
+
+func (b *Basic) value() (secrets.Secret, error) {
+	user, password, err := b.pair()
 	if err != nil {
 		return secrets.Secret{}, err
 	}

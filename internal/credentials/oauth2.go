@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 	"time"
 
 	"golang.org/x/oauth2"
@@ -89,7 +90,7 @@ func NewOAuth2(o OAuth2Options) (*OAuth2, error) {
 	}
 	c.renewal = newRenewer(&renewer{
 		name: o.Name, kind: "oauth2", fetch: c.fetch, before: o.RefreshBefore,
-		now: o.Now, log: o.Log, series: o.Metrics.of(o.Name),
+		now: o.Now, log: withURL(o.Log, o.TokenURL), series: o.Metrics.of(o.Name),
 	})
 	o.ClientSecret.Changed(c.renewal.rotate)
 	return c, nil
@@ -200,4 +201,13 @@ func formParameters(o OAuth2Options) (url.Values, error) {
 		}
 	}
 	return form, nil
+}
+
+// withURL has every line of log name the token endpoint, without its query.
+func withURL(log *slog.Logger, tokenURL string) *slog.Logger {
+	if log == nil {
+		return nil
+	}
+	shown, _, _ := strings.Cut(tokenURL, "?")
+	return log.With("token_url", shown)
 }

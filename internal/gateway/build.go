@@ -10,6 +10,7 @@ package gateway
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -83,6 +84,7 @@ type builder struct {
 	refreshes  *credentials.Metrics
 	table      *ratelimit.Table
 	transports map[transportKey]*http.Transport
+	wrong      config.Errors // what could not be built, so that all is told at once
 }
 
 // Build makes a Gateway of c. It opens files but no sockets, and starts
@@ -101,10 +103,14 @@ func Build(c *config.Config, o Options) (*Gateway, error) {
 	b.registerer = b.registry
 	b.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), buildInfo(o.Version))
 	b.auth, b.refreshes = auth.NewMetrics(b.registry), credentials.NewMetrics(b.registry)
-	for _, step := range []func() error{b.secrets, b.certificates, b.accessLog, b.useIssuers, b.useCredentials, b.useRoutes} {
-		if err := step(); err != nil {
-			return nil, err
-		}
+	if err := b.secrets(); err != nil {
+		return nil, err
+	}
+	for _, step := range []func(){b.certificates, b.accessLog, b.useIssuers, b.useCredentials, b.useRoutes} {
+		step()
+	}
+	if len(b.wrong) > 0 {
+		return nil, errors.Join(inOrder(b.wrong), b.closeLog())
 	}
 	return b.Gateway, nil
 }
@@ -118,19 +124,17 @@ func buildInfo(v Version) prometheus.Collector {
 	return g
 }
 
-// at puts the place in the file before an error that a key caused.
-func (b *builder) at(key string, err error) error {
-	if err == nil {
-		return nil
+// fail notes an error that the key caused, if it is one.
+func (b *builder) fail(key string, err error) {
+	if err != nil {
+		b.wrong = append(b.wrong, b.place(key, err))
 	}
-	line, column := b.config.Position(key)
-	return config.Error{File: b.config.File(), Line: line, Column: column, Problem: key + ": " + err.Error()}
 }
 
 func (b *builder) secrets() error {
 	backend, why, err := SecretBackend(b.config.Secrets, "", b.options.LookupEnv, b.log)
 	if err != nil {
-		return b.at("secrets.backend", err)
+		return b.place("secrets.backend", err)
 	}
 	b.log.Info("secret backend chosen", "backend", backend.Name(), "why", why)
 	b.store = secrets.NewStore(backend, secrets.Options{
@@ -163,57 +167,73 @@ func (b *builder) value(s config.Secret) *secrets.Value {
 	return b.store.Watch(secrets.Reference{Path: s.Path, Field: s.Field})
 }
 
-func (b *builder) certificates() error {
+func (b *builder) certificates() {
 	if b.config.TLS == nil {
-		return nil
+		return
 	}
 	var err error
 	if b.tls, err = newCertificates(*b.config.TLS, b.log); err != nil {
-		return b.at("tls", err)
+		b.fail("tls.cert_file", err)
+		return
 	}
 	b.loops = append(b.loops, loop{"certificates", b.tls})
-	return nil
 }
 
-func (b *builder) accessLog() error {
+func (b *builder) accessLog() {
 	out, closeLog, err := openAccessLog(b.config.Telemetry.AccessLog, b.options)
-	if err != nil {
-		return b.at("telemetry.access_log", err)
-	}
+	b.fail("telemetry.access_log", err)
 	b.closeLog = closeLog
 	if out == nil {
-		return nil
+		return
 	}
 	b.lines = telemetry.NewLines(out)
 	b.registerer.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
 		Name: "gateway_access_log_dropped_total", Help: "Access log lines lost because their writer was blocked or failed.",
 	}, func() float64 { return float64(b.lines.Dropped()) }))
-	return nil
 }
 
-func (b *builder) useRoutes() error {
+// useRoutes makes the routes, and of them the proxy. Nothing is made of a route
+// whose issuer or credential could not be.
+func (b *builder) useRoutes() {
 	metrics := proxy.NewMetrics(b.registerer)
 	var trusted []netip.Prefix
 	for i, text := range b.config.TrustedProxies {
 		prefix, err := parsePrefix(text)
-		if err != nil {
-			return b.at(fmt.Sprintf("trusted_proxies[%d]", i), err)
-		}
+		b.fail(fmt.Sprintf("trusted_proxies[%d]", i), err)
 		trusted = append(trusted, prefix)
 	}
 	for i, r := range b.config.Routes {
-		route, err := b.route(r)
-		if err != nil {
-			return b.at(fmt.Sprintf("routes[%d]", i), err)
+		if !b.made(r) {
+			continue
 		}
+		route, err := b.route(r)
+		b.fail(fmt.Sprintf("routes[%d]", i), err)
 		b.routes = append(b.routes, route)
+	}
+	if len(b.wrong) > 0 {
+		return
 	}
 	var err error
 	b.proxy, err = proxy.New(proxy.Options{
 		Routes: b.routes, TrustedProxies: trusted, MaxHeader: int(b.config.Limits.MaxHeader), BodyTimeout: b.config.Limits.BodyTimeout,
 		Metrics: metrics, Access: b.lines, Log: b.log,
 	})
-	return b.at("routes", err)
+	b.fail("routes", err)
+}
+
+// made reports whether all that r names could be made.
+func (b *builder) made(r config.Route) bool {
+	for _, name := range r.Auth.Issuers {
+		if b.issuers[name] == nil {
+			return false
+		}
+	}
+	for _, name := range r.Inject {
+		if b.credentials[name] == nil {
+			return false
+		}
+	}
+	return true
 }
 
 // parsePrefix reads a CIDR range, or an address as a range of one.

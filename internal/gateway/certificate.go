@@ -85,7 +85,7 @@ func stamps(o config.TLS) (s [3]stamp) {
 func loadTLS(o config.TLS) (*tls.Config, error) {
 	pair, err := tls.LoadX509KeyPair(o.CertFile, o.KeyFile)
 	if err != nil {
-		return nil, fmt.Errorf("tls.cert_file %s, tls.key_file %s: %w", o.CertFile, o.KeyFile, err)
+		return nil, fmt.Errorf("cannot use %s with %s: %w; name a certificate chain and its key, both in PEM", o.CertFile, o.KeyFile, err)
 	}
 	loaded := &tls.Config{
 		Certificates: []tls.Certificate{pair},

@@ -1,9 +1,12 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/sallyport/sallyport/internal/config"
 	"github.com/sallyport/sallyport/internal/secrets"
@@ -18,7 +21,10 @@ func (g *Gateway) Fetch(ctx context.Context) error {
 		g.log.Warn("secrets are missing; the routes that need them answer 503 until they are there", "where", g.MissingSecrets().Error())
 	}
 	if weak := g.weakKeys(); len(weak) > 0 {
-		return weak
+		return inOrder(weak)
+	}
+	for _, bad := range g.badCredentials() {
+		g.log.Warn("a credential cannot be sent; the routes that inject it answer 503", "where", bad.Error())
 	}
 	return nil
 }
@@ -36,11 +42,64 @@ func (g *Gateway) MissingSecrets() config.Errors {
 			missing = append(missing, config.Error{
 				File: g.config.File(), Line: use.Line, Column: use.Column,
 				Problem: use.Where + ": " + err.Error(),
-				Advice:  "store it in the secret backend, or mend the path",
+				Advice:  secretAdvice(err),
 			})
 		}
 	}
 	return missing
+}
+
+// secretAdvice says what to do about a secret that cannot be read.
+func secretAdvice(err error) string {
+	switch secrets.Reason(err) {
+	case "not_found":
+		return "store it in the secret backend, or mend the path"
+	case "denied":
+		return "let the gateway's user read it"
+	case "empty", "invalid":
+		return "store a value that is whole"
+	}
+	return "make the secret backend reachable, or name another in secrets.backend"
+}
+
+// badCredentials lists the credentials whose secrets are there and cannot be
+// sent: a line break in one, say.
+func (g *Gateway) badCredentials() config.Errors {
+	var bad config.Errors
+	for _, name := range slices.Sorted(maps.Keys(g.credentials)) {
+		c := g.config.Credentials[name]
+		status := g.credentials[name].Status()
+		if c.Type == "oauth2" || status.Ready || !g.has(c.Token, c.Username, c.Password) {
+			continue
+		}
+		line, column := g.config.Position("credentials." + name)
+		bad = append(bad, config.Error{
+			File: g.config.File(), Line: line, Column: column,
+			Problem: "credentials." + name + ": " + status.LastError, Advice: "store a value that can stand in a header",
+		})
+	}
+	return bad
+}
+
+// has reports whether every secret of these that was asked for is there.
+func (g *Gateway) has(places ...config.Secret) bool {
+	for _, s := range places {
+		if _, literal := s.Literal(); s.IsZero() || literal {
+			continue
+		}
+		if _, err := g.store.Watch(secrets.Reference{Path: s.Path, Field: s.Field}).Get(); err != nil {
+			return false
+		}
+	}
+	return true
+}
+
+// inOrder sorts mistakes by their place in the file.
+func inOrder(list config.Errors) config.Errors {
+	slices.SortStableFunc(list, func(a, b config.Error) int {
+		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
+	})
+	return list
 }
 
 // weakKeys lists the issuers' keys that are there and can never verify a token.
@@ -71,16 +130,20 @@ func (g *Gateway) weakKeys() config.Errors {
 }
 
 // place puts the place in the file before an error that a key caused.
-func (g *Gateway) place(key string, err error) error {
+func (g *Gateway) place(key string, err error) config.Error {
 	line, column := g.config.Position(key)
 	return config.Error{File: g.config.File(), Line: line, Column: column, Problem: key + ": " + err.Error()}
 }
 
 // Validate builds a gateway of c without opening a socket or a log, and unless
-// offline reads every secret in use. It returns every mistake at once.
+// offline opens the files it names and reads every secret in use. It returns
+// every mistake it can find at once.
 func Validate(ctx context.Context, c *config.Config, o Options, offline bool) error {
 	silent := *c
 	silent.Telemetry.AccessLog = ""
+	if offline {
+		silent = withoutFiles(silent)
+	}
 	g, err := Build(&silent, o)
 	if err != nil || offline {
 		return err
@@ -88,8 +151,29 @@ func Validate(ctx context.Context, c *config.Config, o Options, offline bool) er
 	if err := g.store.Fetch(ctx); err != nil {
 		g.log.Debug("secrets not to be had", "error", err)
 	}
-	if wrong := append(g.MissingSecrets(), g.weakKeys()...); len(wrong) > 0 {
-		return wrong
+	if wrong := slices.Concat(g.MissingSecrets(), g.weakKeys(), g.badCredentials()); len(wrong) > 0 {
+		return inOrder(wrong)
 	}
 	return nil
+}
+
+// withoutFiles returns c with no file to open: those of production are not
+// there where a configuration is checked.
+func withoutFiles(c config.Config) config.Config {
+	c.TLS = nil
+	c.Issuers = maps.Clone(c.Issuers)
+	for name, issuer := range c.Issuers {
+		issuer.TLS = config.ClientTLS{}
+		c.Issuers[name] = issuer
+	}
+	c.Credentials = maps.Clone(c.Credentials)
+	for name, credential := range c.Credentials {
+		credential.TLS = config.ClientTLS{}
+		c.Credentials[name] = credential
+	}
+	c.Routes = slices.Clone(c.Routes)
+	for i := range c.Routes {
+		c.Routes[i].Upstream.TLS = config.UpstreamTLS{}
+	}
+	return c
 }

@@ -313,3 +313,73 @@ func TestBackendIsChosenByWhatIsConfigured(t *testing.T) {
 		}
 	}
 }
+
+// Requests that outlast the drain are cut, and logged as what they are.
+func TestDrainEndsInTime(t *testing.T) {
+	t.Parallel()
+	arrived := make(chan struct{})
+	up := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		close(arrived)
+		<-r.Context().Done()
+	}))
+	t.Cleanup(up.Close)
+	g := start(t, head+"limits: {drain: 200ms}\n"+fmt.Sprintf(openRoute, up.URL), nil)
+	go func() {
+		if res, err := http.Get(g.URL + "/slow"); err == nil {
+			_ = res.Body.Close()
+		}
+	}()
+	<-arrived
+	if err := g.stop(); err != nil {
+		t.Error(err)
+	}
+	if !strings.Contains(g.Access.String(), `"reason":"shutdown"`) {
+		t.Errorf("access log: %s", g.Access)
+	}
+}
+
+// What is there and can never be sent is an error before it is served with.
+func TestValidateReadsCredentialsAsTheyAreSent(t *testing.T) {
+	t.Parallel()
+	env := environment{"JWT_KEY": "short", "UP": "line\nbreak"}
+	c := parse(t, head+`
+credentials: {up: {type: static, token: "${secret:up}"}, none: {type: static, token: "${secret:none}"}}
+routes:
+  - {name: up, path: "/up", auth: {issuers: [test]}, inject: up, upstream: "http://127.0.0.1:1"}
+  - {name: none, path: "/none", auth: public, inject: none, upstream: "http://127.0.0.1:1"}
+`, env)
+	err := gateway.Validate(t.Context(), c, gateway.Options{LookupEnv: env.lookup}, false)
+	var places []string
+	for line := range strings.Lines(fmt.Sprint(err)) {
+		places = append(places, strings.SplitN(line, ": ", 3)[1])
+	}
+	if got := strings.Join(places, " "); got != "issuers.test.keys[0].key credentials.up credentials.none.token" {
+		t.Errorf("mistakes at %q, in this order:\n%v", got, err)
+	}
+	if strings.Contains(fmt.Sprint(err), "break") {
+		t.Errorf("the secret is in the error: %v", err)
+	}
+	if err := gateway.Validate(t.Context(), c, gateway.Options{LookupEnv: env.lookup}, true); err != nil {
+		t.Errorf("offline: %v", err)
+	}
+}
+
+func TestEveryFileThatCannotBeOpenedIsNamed(t *testing.T) {
+	t.Parallel()
+	env := environment{"JWT_KEY": hmacKey}
+	c := parse(t, head+`
+tls: {cert_file: /none/tls.crt, key_file: /none/tls.key}
+telemetry: {access_log: /none/access.log}
+routes:
+  - {name: up, path: "/up", auth: {issuers: [test]}, upstream: {urls: ["https://127.0.0.1:1"], tls: {ca_file: /none/ca.crt}}}
+`, env)
+	_, err := gateway.Build(c, gateway.Options{LookupEnv: env.lookup})
+	for _, want := range []string{"/none/tls.crt", "/none/access.log", "/none/ca.crt"} {
+		if !strings.Contains(fmt.Sprint(err), want) {
+			t.Errorf("%s is not named in %v", want, err)
+		}
+	}
+	if err := gateway.Validate(t.Context(), c, gateway.Options{LookupEnv: env.lookup}, true); err != nil {
+		t.Errorf("offline: %v", err)
+	}
+}

@@ -343,26 +343,33 @@ routes:
 	}
 }
 
-// resource-05: a body that broke off must not look whole.
+// resource-05: a body that broke off must not look whole, whatever its status.
 func TestBrokenOffAnswerIsBrokenOff(t *testing.T) {
 	t.Parallel()
-	up := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Length", "100")
-		fmt.Fprint(w, "half")
-		_ = http.NewResponseController(w).Flush()
-		panic(http.ErrAbortHandler)
-	}))
-	t.Cleanup(up.Close)
-	g := start(t, head+fmt.Sprintf(openRoute, up.URL), nil)
-	res, err := http.Get(g.URL + "/x")
-	if err == nil {
-		_, err = io.ReadAll(res.Body)
-		_ = res.Body.Close()
+	for _, status := range []int{200, 500, 502} {
+		for _, framing := range []string{"100", ""} {
+			up := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				if framing != "" {
+					w.Header().Set("Content-Length", framing)
+				}
+				w.WriteHeader(status)
+				fmt.Fprint(w, "half")
+				_ = http.NewResponseController(w).Flush()
+				panic(http.ErrAbortHandler)
+			}))
+			t.Cleanup(up.Close)
+			g := start(t, head+fmt.Sprintf(openRoute, up.URL), nil)
+			res, err := http.Get(g.URL + "/x")
+			if err == nil {
+				_, err = io.ReadAll(res.Body)
+				_ = res.Body.Close()
+			}
+			if err == nil {
+				t.Errorf("%d, length %q: half an answer came as a whole one", status, framing)
+			}
+			await(t, "the access line", func() bool { return strings.Contains(g.Access.String(), `"reason":"aborted"`) })
+		}
 	}
-	if err == nil {
-		t.Error("half an answer came as a whole one")
-	}
-	await(t, "the access line", func() bool { return strings.Contains(g.Access.String(), `"reason":"aborted"`) })
 }
 
 func TestSlowBodyIsTimedOut(t *testing.T) {
@@ -378,5 +385,125 @@ func TestSlowBodyIsTimedOut(t *testing.T) {
 	res, err := http.ReadResponse(bufio.NewReader(conn), nil)
 	if err != nil || res.StatusCode != http.StatusRequestTimeout {
 		t.Fatalf("%v, %v, want 408", res, err)
+	}
+}
+
+func TestChunkedBodyOverTheLimitIsRefused(t *testing.T) {
+	t.Parallel()
+	up := startEcho(t)
+	g := start(t, head+"limits: {max_body: 10}\n"+fmt.Sprintf(openRoute, up.URL), nil)
+	for body, want := range map[string]int{"1234567890": 200, "12345678901": 413} {
+		r, err := http.NewRequestWithContext(t.Context(), "POST", g.URL+"/x", io.MultiReader(strings.NewReader(body))) // no length
+		if err != nil {
+			t.Fatal(err)
+		}
+		res, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = res.Body.Close()
+		if res.StatusCode != want {
+			t.Errorf("%d bytes: %d, want %d", len(body), res.StatusCode, want)
+		}
+	}
+}
+
+func TestTotalTimeoutBoundsTheCall(t *testing.T) {
+	t.Parallel()
+	up := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
+	t.Cleanup(up.Close)
+	g := start(t, head+fmt.Sprintf(`
+routes: [{name: up, path: "/*", auth: public, upstream: {urls: ["%s"], timeouts: {total: 200ms}}}]
+`, up.URL), nil)
+	if got := send(t, "GET", g.URL+"/x", ""); got.Status != 504 {
+		t.Errorf("%d, want 504", got.Status)
+	}
+}
+
+func TestTraceIsContinued(t *testing.T) {
+	t.Parallel()
+	up := startEcho(t)
+	g := start(t, head+fmt.Sprintf(openRoute, up.URL), nil)
+	trace, span := "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
+	got := send(t, "GET", g.URL+"/x", "", "Traceparent: 00-"+trace+"-"+span+"-01").seen(t).Header.Get("Traceparent")
+	if !strings.HasPrefix(got, "00-"+trace+"-") || !strings.HasSuffix(got, "-01") || strings.Contains(got, span) {
+		t.Errorf("a valid parent became %q", got)
+	}
+	for _, parent := range []string{"", "junk", "00-" + strings.Repeat("0", 32) + "-" + span + "-01", "00-" + strings.ToUpper(trace) + "-" + span + "-01", "ff-" + trace + "-" + span + "-01"} {
+		got := send(t, "GET", g.URL+"/x", "", "Traceparent: "+parent).seen(t).Header.Get("Traceparent")
+		if len(got) != 55 || strings.Contains(got, trace) || !strings.HasSuffix(got, "-00") {
+			t.Errorf("%q became %q", parent, got)
+		}
+	}
+}
+
+func TestUpstreamsTakeTurns(t *testing.T) {
+	t.Parallel()
+	one, other := startEcho(t), startEcho(t)
+	g := start(t, head+fmt.Sprintf(`
+routes: [{name: up, path: "/*", auth: public, upstream: {urls: ["%s", "%s"]}}]
+`, one.URL, other.URL), nil)
+	hosts := make(map[string]int)
+	for range 10 {
+		hosts[send(t, "GET", g.URL+"/x", "").seen(t).Host]++
+	}
+	if len(hosts) != 2 || hosts[strings.TrimPrefix(one.URL, "http://")] != 5 {
+		t.Errorf("turns: %v", hosts)
+	}
+}
+
+func TestConnectionsAreBounded(t *testing.T) {
+	t.Parallel()
+	up := startEcho(t)
+	g := start(t, head+"limits: {max_connections: 1}\n"+fmt.Sprintf(openRoute, up.URL), nil)
+	first := talk(t, g, "GET /x HTTP/1.1\r\nHost: h\r\n\r\n")
+	if res, err := http.ReadResponse(bufio.NewReader(first), nil); err != nil || res.StatusCode != 200 {
+		t.Fatalf("%v, %v", res, err)
+	}
+	second := talk(t, g, "GET /x HTTP/1.1\r\nHost: h\r\n\r\n")
+	if err := second.SetReadDeadline(time.Now().Add(200 * time.Millisecond)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := second.Read(make([]byte, 1)); err == nil {
+		t.Error("a second connection was served beside the first")
+	}
+	_ = first.Close()
+	if err := second.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	if res, err := http.ReadResponse(bufio.NewReader(second), nil); err != nil || res.StatusCode != 200 {
+		t.Errorf("after the first ended: %v, %v", res, err)
+	}
+}
+
+// mTLS: without a certificate of the right authority nobody gets through.
+func TestClientCertificateIsDemanded(t *testing.T) {
+	t.Parallel()
+	up := startEcho(t)
+	dir := t.TempDir()
+	pool := certificate(t, dir)
+	g := start(t, head+fmt.Sprintf("tls: {cert_file: %[1]s/tls.crt, key_file: %[1]s/tls.key, client_ca_file: %[1]s/tls.crt}\n", dir)+fmt.Sprintf(openRoute, up.URL), nil)
+	own, err := tls.LoadX509KeyPair(filepath.Join(dir, "tls.crt"), filepath.Join(dir, "tls.key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	elsewhere := t.TempDir()
+	certificate(t, elsewhere)
+	foreign, err := tls.LoadX509KeyPair(filepath.Join(elsewhere, "tls.crt"), filepath.Join(elsewhere, "tls.key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		certificates []tls.Certificate
+		passes       bool
+	}{"none": {nil, false}, "another authority's": {[]tls.Certificate{foreign}, false}, "the right one": {[]tls.Certificate{own}, true}} {
+		client := clientOf(&tls.Config{RootCAs: pool, Certificates: c.certificates}, func(p *http.Protocols) { p.SetHTTP1(true) })
+		res, err := client.Get(strings.Replace(g.URL, "http:", "https:", 1) + "/x")
+		if err == nil {
+			_ = res.Body.Close()
+		}
+		if (err == nil) != c.passes {
+			t.Errorf("certificate %s: %v", name, err)
+		}
 	}
 }

@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"cmp"
 	"fmt"
 
 	"github.com/sallyport/sallyport/internal/auth"
@@ -60,19 +59,15 @@ func (b *builder) route(r config.Route) (proxy.Route, error) {
 // limits makes the rate limits of r. Two of one route count apart, also where
 // their rates and keys are the same.
 func (b *builder) limits(r config.Route) ([]proxy.Limit, error) {
-	byDefault := "subject"
-	if r.Auth.Public {
-		byDefault = "ip"
-	}
 	var limits []proxy.Limit
 	for i, l := range r.RateLimit {
 		limiter, err := b.table.Limiter(ratelimit.Limit{
-			Name: r.Name, Count: l.Rate.Count, Per: l.Rate.Per, Burst: cmp.Or(l.Burst, l.Rate.Count),
+			Name: r.Name, Count: l.Rate.Count, Per: l.Rate.Per, Burst: l.Burst,
 		})
 		if err != nil {
 			return nil, fmt.Errorf("rate_limit[%d]: %w", i, err)
 		}
-		limits = append(limits, proxy.Limit{Limiter: limiter, Key: cmp.Or(l.Key, byDefault), Number: i})
+		limits = append(limits, proxy.Limit{Limiter: limiter, Key: l.Key, Number: i})
 	}
 	return limits, nil
 }

@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/sallyport/sallyport/internal/admin"
+	"github.com/sallyport/sallyport/internal/proxy"
 )
 
 // lifecycle is where a Gateway stands between start and end.
@@ -25,6 +26,9 @@ type lifecycle struct {
 	draining atomic.Bool
 	warm     atomic.Bool // the first fetches have ended
 }
+
+// lastLines is how long requests that were cut off may take to be logged.
+const lastLines = 2 * time.Second
 
 // warmUp bounds how long the first fetches hold up /readyz.
 const warmUp = 15 * time.Second
@@ -69,7 +73,8 @@ func listen(key, address string) (net.Listener, error) {
 // drain_delay no new connection is taken, and requests in flight have drain to
 // finish. It returns nil after a clean end.
 func (g *Gateway) Run(ctx context.Context, on Listeners) error {
-	life, end := context.WithCancel(context.WithoutCancel(ctx))
+	life, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	end := func() { cancel(proxy.ErrShutdown) }
 	defer end()
 	background, ctxBackground := errgroup.WithContext(life)
 	for _, l := range g.loops {
@@ -92,12 +97,16 @@ func (g *Gateway) Run(ctx context.Context, on Listeners) error {
 	select {
 	case <-ctx.Done():
 		g.drain(clients)
-	case err = <-failed:
+	case err = <-failed: // a listener that fails; the other's requests may finish
+		g.drain(clients)
 	}
 	end()
 	_ = clients.Close()
 	_ = operators.Close()
-	return errors.Join(err, background.Wait())
+	g.proxy.Wait(lastLines)
+	err = errors.Join(err, background.Wait())
+	g.log.Info("gateway has ended")
+	return err
 }
 
 // drain ends serving without losing a request in flight.

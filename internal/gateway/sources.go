@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/sallyport/sallyport/internal/auth"
@@ -55,20 +56,24 @@ func client(t config.ClientTLS) (*http.Client, error) {
 
 // useIssuers makes the issuers that a route uses. The others were checked when
 // the configuration was read, and are left alone.
-func (b *builder) useIssuers() error {
+func (b *builder) useIssuers() {
+	var named []string
 	for _, route := range b.config.Routes {
-		for _, name := range route.Auth.Issuers {
-			if b.issuers[name] != nil {
-				continue
-			}
-			made, err := b.issuer(name, b.config.Issuers[name])
-			if err != nil {
-				return b.at("issuers."+name, err)
-			}
-			b.issuers[name] = made
-		}
+		named = append(named, route.Auth.Issuers...)
 	}
-	return nil
+	for _, name := range unique(named) {
+		made, err := b.issuer(name, b.config.Issuers[name])
+		if err != nil {
+			b.fail("issuers."+name, err)
+			continue
+		}
+		b.issuers[name] = made
+	}
+}
+
+func unique(names []string) []string {
+	slices.Sort(names)
+	return slices.Compact(names)
 }
 
 func (b *builder) issuer(name string, c config.Issuer) (*issuer, error) {
@@ -108,20 +113,19 @@ func (b *builder) issuer(name string, c config.Issuer) (*issuer, error) {
 }
 
 // useCredentials makes the credentials that a route uses.
-func (b *builder) useCredentials() error {
+func (b *builder) useCredentials() {
+	var named []string
 	for _, route := range b.config.Routes {
-		for _, name := range route.Inject {
-			if b.credentials[name] != nil {
-				continue
-			}
-			made, err := b.credential(name, b.config.Credentials[name])
-			if err != nil {
-				return b.at("credentials."+name, err)
-			}
-			b.credentials[name] = made
-		}
+		named = append(named, route.Inject...)
 	}
-	return nil
+	for _, name := range unique(named) {
+		made, err := b.credential(name, b.config.Credentials[name])
+		if err != nil {
+			b.fail("credentials."+name, err)
+			continue
+		}
+		b.credentials[name] = made
+	}
 }
 
 func (b *builder) credential(name string, c config.Credential) (credentials.Credential, error) {

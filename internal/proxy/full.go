@@ -2,7 +2,9 @@ package proxy
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"log"
 	"net/http"
 	"net/http/httputil"
@@ -13,6 +15,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/sallyport/sallyport/internal/credentials"
 	"github.com/sallyport/sallyport/internal/telemetry"
 )
 
@@ -81,15 +84,11 @@ func (p *Proxy) ready(r Route) (*route, error) {
 		ModifyResponse: f.answer,
 		ErrorHandler:   f.failed,
 		BufferPool:     &buffers{sync.Pool{New: func() any { b := make([]byte, 32<<10); return &b }}},
-		ErrorLog:       log.New(discard{}, "", 0), // what it would log, observe logs
+		ErrorLog:       log.New(io.Discard, "", 0), // what it would log, observe logs
 	}
 	rt.full = f
 	return rt, nil
 }
-
-type discard struct{}
-
-func (discard) Write(p []byte) (int, error) { return len(p), nil }
 
 // setByRoute names the fields the gateway alone sets on r.
 func setByRoute(r Route) []string {
@@ -329,6 +328,12 @@ func (f *fullRoute) cleanInjected(h http.Header) {
 func (f *fullRoute) failed(w http.ResponseWriter, r *http.Request, err error) {
 	s := sendingOf(r.Context())
 	s.x.upstream = f.now().Sub(s.x.sentUp)
+	if errors.Is(err, credentials.ErrUnavailable) {
+		s.x.server, s.x.upstream = "", 0 // nobody was asked
+	}
+	if errors.Is(context.Cause(r.Context()), ErrShutdown) {
+		err = fmt.Errorf("%w: %w", ErrShutdown, err)
+	}
 	if s.body.unfinished() {
 		leaveBody(w, r)
 	}

@@ -61,6 +61,7 @@ type record struct {
 
 func (p *Proxy) observe(w http.ResponseWriter, x *exchange) *record {
 	p.metrics.inFlight.Inc()
+	p.serving.Add(1)
 	return &record{ResponseWriter: w, p: p, x: x}
 }
 
@@ -108,7 +109,7 @@ func (rec *record) Write(b []byte) (int, error) {
 func (rec *record) finish() {
 	p, x := rec.p, rec.x
 	p.metrics.inFlight.Dec()
-	panicked := recover()
+	panicked, answered := recover(), rec.status != 0
 	switch err, _ := panicked.(error); {
 	case panicked == nil:
 	case errors.Is(err, http.ErrAbortHandler):
@@ -117,15 +118,17 @@ func (rec *record) finish() {
 		}
 	default:
 		p.log.Error("request panicked", "request_id", x.id, "route", x.routeName(), "panic", panicked, "stack", string(debug.Stack()))
-		if rec.status == 0 {
+		if !answered {
 			p.refuse(rec, x, "internal", errors.New("panic"))
 		}
 	}
 	took := p.now().Sub(x.start)
 	rec.count(took)
+	rec.explainFailure()
 	rec.log(took)
-	if panicked != nil && rec.status != http.StatusInternalServerError {
-		panic(http.ErrAbortHandler)
+	p.serving.Add(-1)
+	if panicked != nil && answered {
+		panic(http.ErrAbortHandler) // half an answer must not look whole
 	}
 }
 
@@ -171,7 +174,6 @@ const maxLogged = 2048
 
 func (rec *record) log(took time.Duration) {
 	x := rec.x
-	rec.explainFailure()
 	if rec.p.access == nil {
 		return
 	}

@@ -20,6 +20,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -85,6 +86,7 @@ type Proxy struct {
 	access      *telemetry.Lines
 	log         *slog.Logger
 	now         func() time.Time
+	serving     atomic.Int64 // requests whose access line is still to come
 }
 
 // maxHeaderLines bounds the field lines of a request's header.
@@ -149,6 +151,14 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	x.route.full.ServeHTTP(rec, r.WithContext(withExchange(r.Context(), x)))
+}
+
+// Wait returns when every request has ended and was logged, or after atMost.
+func (p *Proxy) Wait(atMost time.Duration) {
+	end := time.Now().Add(atMost)
+	for p.serving.Load() > 0 && time.Now().Before(end) {
+		time.Sleep(time.Millisecond)
+	}
 }
 
 // normalise brings path and host to their one form (CONTRACT 4.1), and finds

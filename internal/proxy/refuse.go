@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -39,8 +40,11 @@ func (r *refusal) Unwrap() error { return r.cause }
 // realm names the protection space in challenges (RFC 9110, section 11.5).
 const realm = `Bearer realm="gateway"`
 
-// statusClientGone is logged for a caller who left before the answer; it is
-// never sent.
+// ErrShutdown is the cause with which the gateway cancels requests that outlast
+// the drain.
+var ErrShutdown = errors.New("the drain has ended")
+
+// statusClientGone is logged for a caller who left before the answer.
 const statusClientGone = 499
 
 func badRequest(reason, detail string, cause error) error {
@@ -119,6 +123,9 @@ func upstreamFailed(err error, body *requestBody) *refusal {
 	case body != nil && body.err() != nil && errors.As(body.err(), &netErr) && netErr.Timeout():
 		return &refusal{status: http.StatusRequestTimeout, kind: "request-timeout", reason: "body_timeout", cause: body.err(),
 			detail: "the body came too slowly", header: closing}
+	case errors.Is(err, ErrShutdown):
+		return &refusal{status: http.StatusServiceUnavailable, kind: "unavailable", reason: "shutdown", cause: err,
+			detail: "the gateway is ending", header: closing}
 	case errors.Is(err, context.Canceled):
 		return &refusal{status: statusClientGone, kind: "client-closed-request", reason: "client_gone", cause: err}
 	case body != nil && body.err() != nil:
@@ -180,4 +187,5 @@ func reasonOf(err error) string {
 	return "internal"
 }
 
-var allowDefault = strings.Join([]string{"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"}, ", ")
+// allowDefault is the Allow header of a route that names no methods.
+var allowDefault = strings.Join(slices.Sorted(slices.Values(defaultMethods)), ", ")

@@ -57,6 +57,9 @@ func redact(_ []string, a slog.Attr) slog.Attr {
 	if telling(a.Key) {
 		return slog.String(a.Key, Redacted)
 	}
+	if a.Value.Kind() == slog.KindDuration { // JSON would tell nanoseconds
+		return slog.String(a.Key, a.Value.Duration().String())
+	}
 	if a.Value.Kind() == slog.KindString {
 		a.Value = slog.StringValue(RedactURL(a.Value.String()))
 	}
