@@ -1,8 +1,8 @@
 package proxy
 
 import (
+	"bytes"
 	"net/http"
-	"strings"
 )
 
 // cleaner says which of a caller's header fields may go upstream. Both lanes
@@ -26,7 +26,7 @@ var (
 )
 
 // forwardedPrefix begins the names a proxy tells of its caller with.
-const forwardedPrefix = "x-forwarded-"
+var forwardedPrefix = []byte("x-forwarded-")
 
 // newCleaner returns the cleaner of a route that sets the fields named, beside
 // those every route sets.
@@ -60,40 +60,47 @@ func (c *cleaner) manage(names ...string) {
 // forwarding headers stay, but only under their own names: a twin such as
 // X_Forwarded_For goes even then.
 func (c *cleaner) drops(name string, trusted bool) bool {
-	folded := fold(name)
-	if c.managed[folded] {
+	var buffer [64]byte // a longer name takes an allocation
+	folded := appendFold(buffer[:0], name)
+	if c.managed[string(folded)] {
 		return true
 	}
-	if strings.HasPrefix(folded, forwardedPrefix) || c.forwarding[folded] {
-		return !trusted || !strings.EqualFold(folded, name)
+	if bytes.HasPrefix(folded, forwardedPrefix) || c.forwarding[string(folded)] {
+		return !trusted || !ownName(name, folded)
 	}
-	return c.twins[folded] && !strings.EqualFold(folded, name)
+	return c.twins[string(folded)] && !ownName(name, folded)
+}
+
+// ownName reports whether name is the folded one, but for case: no twin of it.
+func ownName(name string, folded []byte) bool {
+	for i := 0; i < len(name); i++ {
+		if lower(name[i]) != folded[i] {
+			return false
+		}
+	}
+	return true
 }
 
 // fold returns name as servers that fold header names see it (WSGI, PHP, CGI):
 // lower case, every byte that is no letter or digit a hyphen.
-func fold(name string) string {
+func fold(name string) string { return string(appendFold(nil, name)) }
+
+func appendFold(folded []byte, name string) []byte {
 	for i := 0; i < len(name); i++ {
-		if c := name[i]; !('a' <= c && c <= 'z' || '0' <= c && c <= '9' || c == '-') {
-			return foldSlow(name)
+		c := lower(name[i])
+		if !('a' <= c && c <= 'z' || '0' <= c && c <= '9') {
+			c = '-'
 		}
+		folded = append(folded, c)
 	}
-	return name
+	return folded
 }
 
-func foldSlow(name string) string {
-	folded := make([]byte, len(name))
-	for i := 0; i < len(name); i++ {
-		switch c := name[i]; {
-		case 'a' <= c && c <= 'z' || '0' <= c && c <= '9':
-			folded[i] = c
-		case 'A' <= c && c <= 'Z':
-			folded[i] = c + 'a' - 'A'
-		default:
-			folded[i] = '-'
-		}
+func lower(c byte) byte {
+	if 'A' <= c && c <= 'Z' {
+		return c + 'a' - 'A'
 	}
-	return string(folded)
+	return c
 }
 
 // cleanHeader removes from an outbound header what the cleaner drops. The field

@@ -73,6 +73,10 @@ func (p *Proxy) ready(r Route) (*route, error) {
 	}
 	rt := &route{Route: r, forward: newForwardings(r.Forward)}
 	rt.cleaner = newCleaner(setByRoute(r), r.KeepAuthorization, r.KeepMethodOverride)
+	rt.series = p.metrics.of(r.Name)
+	for name, value := range r.SetRequest {
+		rt.set = append(rt.set, field{http.CanonicalHeaderKey(name), value})
+	}
 	f := &fullRoute{Proxy: p, route: rt}
 	transport := r.Transport
 	if len(r.Inject) > 0 {
@@ -262,9 +266,7 @@ func (f *fullRoute) outboundFields(x *exchange) []field {
 		{"X-Forwarded-For", forwardedFor}, {"X-Forwarded-Proto", proto}, {"X-Forwarded-Host", host},
 		{"X-Request-Id", x.id}, {"Traceparent", telemetry.Traceparent(parent)},
 	}
-	for name, value := range f.SetRequest {
-		set = append(set, field{http.CanonicalHeaderKey(name), value})
-	}
+	set = append(set, f.set...)
 	return append(set, x.forward...)
 }
 

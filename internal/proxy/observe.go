@@ -135,9 +135,26 @@ func (rec *record) finish() {
 func (rec *record) count(took time.Duration) {
 	m, route := rec.p.metrics, rec.x.routeName()
 	m.requests.WithLabelValues(route, methodLabel(rec.x.method), strconv.Itoa(rec.status)).Inc()
-	m.duration.WithLabelValues(route).Observe(took.Seconds())
+	if rec.x.route == nil {
+		m.duration.WithLabelValues(route).Observe(took.Seconds())
+		return
+	}
+	rec.x.route.series.duration.Observe(took.Seconds())
 	if rec.x.upstream > 0 {
-		m.upstream.WithLabelValues(route).Observe(rec.x.upstream.Seconds())
+		rec.x.route.series.upstream.Observe(rec.x.upstream.Seconds())
+	}
+}
+
+// series are a route's own, looked up once.
+type series struct {
+	duration, upstream prometheus.Observer
+	allowed, public    prometheus.Counter
+}
+
+func (m *Metrics) of(route string) series {
+	return series{
+		duration: m.duration.WithLabelValues(route), upstream: m.upstream.WithLabelValues(route),
+		allowed: m.decisions.WithLabelValues(route, "allow", "ok"), public: m.decisions.WithLabelValues(route, "allow", "public"),
 	}
 }
 

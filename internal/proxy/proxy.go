@@ -102,8 +102,10 @@ type check struct {
 type route struct {
 	Route
 	forward []forwarding
+	set     []field // request_headers.set, in a fixed order
 	cleaner *cleaner
 	full    http.Handler
+	series  series
 }
 
 // New returns a Proxy for o.Routes, or why they cannot be served together.
@@ -224,7 +226,7 @@ func (p *Proxy) authenticate(x *exchange) error {
 		return unauthenticated(auth.ErrMultiple)
 	}
 	if x.route.Auth == nil {
-		p.metrics.decisions.WithLabelValues(x.route.Name, "allow", "public").Inc()
+		x.route.series.public.Inc()
 		return nil
 	}
 	principal, err := x.route.Auth.Authenticate(x.fields)
@@ -254,7 +256,7 @@ func (p *Proxy) authorise(x *exchange) error {
 		p.metrics.decisions.WithLabelValues(x.route.Name, "deny", reasonOf(refused)).Inc()
 		return refused
 	}
-	p.metrics.decisions.WithLabelValues(x.route.Name, "allow", "ok").Inc()
+	x.route.series.allowed.Inc()
 	return nil
 }
 
