@@ -232,7 +232,9 @@ func (p *VaultPeer) ask(method, path string, body any) (int, map[string]any, err
 	}
 	defer res.Body.Close()
 	var answer map[string]any
-	if err := json.NewDecoder(io.LimitReader(res.Body, 8<<20)).Decode(&answer); err != nil && err != io.EOF {
+	decoder := json.NewDecoder(io.LimitReader(res.Body, 8<<20))
+	decoder.UseNumber() // so that numbers are as Vault has them
+	if err := decoder.Decode(&answer); err != nil && err != io.EOF {
 		return res.StatusCode, nil, err
 	}
 	return res.StatusCode, answer, nil
