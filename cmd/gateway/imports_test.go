@@ -39,8 +39,11 @@ var rooms = map[string][]string{
 	"github.com/go-chi/chi":               {"proxy", "api", "admin"},
 	"github.com/spf13/cobra":              {"cmd/gateway"},
 	"golang.org/x/net":                    {"gateway"},
-	"golang.org/x/sync":                   {"gateway", "cmd/gateway", "auth", "secrets"},
+	"golang.org/x/sync":                   {"gateway", "cmd/gateway", "secrets"},
 	"golang.org/x/term":                   {"telemetry", "cmd/gateway"},
+	"github.com/hashicorp/vault/api":      {"secrets"},
+	"github.com/aws/aws-sdk-go-v2":        {"secrets"},
+	"github.com/aws/smithy-go":            {"secrets"},
 	"github.com/prometheus/client_golang": {"proxy", "api", "admin", "gateway", "auth", "credentials", "secrets"},
 }
 

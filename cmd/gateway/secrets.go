@@ -193,7 +193,7 @@ func (f *secretFlags) open(c *cobra.Command, std streams) (secrets.Backend, erro
 		return nil, err
 	}
 	log := telemetry.NewLog(std.err, "warn", cfg.Telemetry.LogFormat)
-	b, why, err := gateway.SecretBackend(cfg.Secrets, f.backend, nil, log)
+	b, why, err := gateway.SecretBackend(c.Context(), cfg, f.backend, nil, log)
 	if err != nil {
 		return nil, err
 	}

@@ -87,13 +87,13 @@ type Admin struct {
 
 // Secrets says where `${secret:…}` is read.
 type Secrets struct {
-	Backend  Strings       `yaml:"backend" default:"auto" enum:"auto|env|file|vault!|aws!" doc:"one backend, or a list to try in order"`
+	Backend  Strings       `yaml:"backend" default:"auto" enum:"auto|env|file|vault|aws" doc:"one backend, or a list to try in order"`
 	Refresh  time.Duration `yaml:"refresh" default:"1m" min:"1s" doc:"how often values in use are read again"`
 	MaxStale time.Duration `yaml:"max_stale" default:"1h" doc:"how long a last known value serves while the backend is down"`
 	Env      EnvBackend    `yaml:"env"`
 	File     FileBackend   `yaml:"file"`
-	Vault    Vault         `yaml:"vault" soon:"true"`
-	AWS      AWS           `yaml:"aws" soon:"true"`
+	Vault    Vault         `yaml:"vault"`
+	AWS      AWS           `yaml:"aws"`
 }
 
 // EnvBackend reads secrets from environment variables.
@@ -108,10 +108,10 @@ type FileBackend struct {
 
 // Vault reads secrets from HashiCorp Vault.
 type Vault struct {
-	Address   string    `yaml:"address"`
-	Namespace string    `yaml:"namespace"`
-	Mount     string    `yaml:"mount" default:"secret"`
-	KVVersion int       `yaml:"kv_version" default:"2"`
+	Address   string    `yaml:"address" doc:"left out: VAULT_ADDR"`
+	Namespace string    `yaml:"namespace" doc:"left out: VAULT_NAMESPACE"`
+	Mount     string    `yaml:"mount" default:"secret" doc:"of the KV secrets engine"`
+	KVVersion int       `yaml:"kv_version" default:"2" doc:"1 or 2"`
 	Auth      VaultAuth `yaml:"auth"`
 	TLS       ClientTLS `yaml:"tls"`
 }
@@ -119,19 +119,19 @@ type Vault struct {
 // VaultAuth is how the gateway logs in to Vault.
 type VaultAuth struct {
 	Method       string `yaml:"method" default:"token" enum:"token|approle|kubernetes"`
-	TokenFile    string `yaml:"token_file"`
-	RoleID       string `yaml:"role_id"`
-	SecretIDFile string `yaml:"secret_id_file"`
-	Role         string `yaml:"role"`
-	JWTFile      string `yaml:"jwt_file"`
-	Mount        string `yaml:"mount"`
+	TokenFile    string `yaml:"token_file" doc:"token: looked at before each read; left out: VAULT_TOKEN"`
+	RoleID       string `yaml:"role_id" doc:"approle"`
+	SecretIDFile string `yaml:"secret_id_file" doc:"approle: holds the secret id, or a token that wraps it"`
+	Role         string `yaml:"role" doc:"kubernetes"`
+	JWTFile      string `yaml:"jwt_file" doc:"kubernetes; left out: the service account's"`
+	Mount        string `yaml:"mount" doc:"where the method is enabled, if not at its own name"`
 }
 
 // AWS reads secrets from AWS Secrets Manager.
 type AWS struct {
-	Region   string    `yaml:"region"`
-	Endpoint string    `yaml:"endpoint"`
-	Prefix   string    `yaml:"prefix"`
+	Region   string    `yaml:"region" doc:"left out: AWS_REGION, AWS_DEFAULT_REGION, or the profile's"`
+	Endpoint string    `yaml:"endpoint" doc:"left out: AWS_ENDPOINT_URL, or AWS's own"`
+	Prefix   string    `yaml:"prefix" doc:"put before the names of secrets, not before ARNs"`
 	TLS      ClientTLS `yaml:"tls"`
 }
 

@@ -19,12 +19,7 @@ type checker struct {
 func (k *checker) all() {
 	k.listeners()
 	k.limits()
-	if len(k.c.Secrets.Backend) == 0 && !k.failed("secrets.backend") {
-		k.fail("secrets.backend", "no secret backend is named", "leave it out for auto, or name env or file")
-	}
-	if len(k.c.Secrets.Backend) > 1 && slices.Contains(k.c.Secrets.Backend, "auto") {
-		k.fail("secrets.backend", "auto cannot stand in a list of backends", "write auto alone, or name the backends")
-	}
+	k.secrets()
 	for _, name := range sortedKeys(k.c.Issuers) {
 		k.issuer(name, k.c.Issuers[name])
 	}

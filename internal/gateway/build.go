@@ -132,7 +132,7 @@ func (b *builder) fail(key string, err error) {
 }
 
 func (b *builder) secrets() error {
-	backend, why, err := SecretBackend(b.config.Secrets, "", b.options.LookupEnv, b.log)
+	backend, why, err := SecretBackend(context.Background(), b.config, "", b.options.LookupEnv, b.log)
 	if err != nil {
 		return b.place("secrets.backend", err)
 	}
@@ -142,6 +142,9 @@ func (b *builder) secrets() error {
 		Log: b.log, Metrics: secrets.NewMetrics(b.registerer),
 	})
 	b.loops = append(b.loops, loop{"secrets", b.store})
+	if background, ok := backend.(secrets.Runner); ok {
+		b.loops = append(b.loops, loop{"secret backend " + backend.Name(), background})
+	}
 	for _, use := range b.config.SecretUses() {
 		if use.Used {
 			b.store.Watch(secrets.Reference{Path: use.Path, Field: use.Field})

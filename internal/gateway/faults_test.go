@@ -299,9 +299,10 @@ func TestBackendIsChosenByWhatIsConfigured(t *testing.T) {
 		env     environment
 		want    string // part of the error, or of the log
 	}{
-		"auto with Vault configured never steps down": {"{}", environment{"VAULT_ADDR": "https://vault.test"}, "Vault, which is not supported in this version"},
-		"auto without": {"{}", nil, "neither Vault nor AWS is configured"},
-		"a list":       {"{backend: [file, env]}", nil, "backend=file,env"},
+		"auto with Vault configured never steps down": {"{}", environment{"VAULT_ADDR": "https://vault.test", "VAULT_TOKEN": "token"}, "backend=vault"},
+		"auto with AWS configured neither":            {"{}", environment{"AWS_REGION": "eu-central-1", "AWS_ACCESS_KEY_ID": "id", "AWS_SECRET_ACCESS_KEY": "key"}, "backend=aws"},
+		"auto without":                                {"{}", nil, "neither Vault nor AWS is configured"},
+		"a list":                                      {"{backend: [file, env]}", nil, "backend=file,env"},
 	} {
 		env := environment{"JWT_KEY": hmacKey}
 		maps.Copy(env, c.env)
