@@ -15,13 +15,14 @@ import (
 // It chooses by what is configured and asks nobody: a backend that does not
 // answer is an error of its reads.
 func SecretBackend(ctx context.Context, cfg *config.Config, name string, lookup func(string) (string, bool), log *slog.Logger) (b secrets.Backend, why string, err error) {
-	o := opener{cfg.Secrets, cfg.AllowInsecureHTTP, lookup, log}
+	o := opener{cfg.Secrets, cfg.AllowInsecureHTTP, true, lookup, log}
 	choice, why := cfg.Secrets.Backend, "the configuration names it"
 	if name != "" {
 		choice, why = config.Strings{name}, "it was asked for"
 	}
 	if len(choice) == 1 && choice[0] == "auto" {
 		auto, because := o.auto()
+		o.named = false
 		choice, why = config.Strings{auto}, because // cfg is not ours to change
 	}
 	var list []secrets.Backend
@@ -39,6 +40,7 @@ func SecretBackend(ctx context.Context, cfg *config.Config, name string, lookup 
 type opener struct {
 	config       config.Secrets
 	insecureHTTP bool
+	named        bool // by the operator, not found by auto
 	lookup       func(string) (string, bool)
 	log          *slog.Logger
 }
@@ -90,7 +92,7 @@ func (o opener) open(ctx context.Context, name string) (secrets.Backend, error) 
 		})
 	case "aws":
 		options := o.aws()
-		options.ProbeInstanceMetadata = len(c.Backend) != 1 || c.Backend[0] != "auto" // it was asked for by name
+		options.ProbeInstanceMetadata = o.named
 		return secrets.NewAWS(ctx, options)
 	}
 	return nil, fmt.Errorf("there is no backend %s", name)
