@@ -147,10 +147,11 @@ func TestBackendThatGoesAndComes(t *testing.T) {
 	} {
 		vault.Do(t, "POST", "secret/data/"+path, map[string]any{"data": fields})
 	}
+	// max_stale is longer than the 5 s a hanging read takes to be seen as one.
 	between := peertest.NewFaultProxy(t, vault.Address)
 	between.Cut()
 	backend := fmt.Sprintf("backend: vault, vault: {address: %q}", "http://"+between.Address)
-	g := start(t, fmt.Sprintf(backendRoutes, "4s", backend, startEcho(t).URL), environment{"VAULT_TOKEN": vault.Token})
+	g := start(t, fmt.Sprintf(backendRoutes, "8s", backend, startEcho(t).URL), environment{"VAULT_TOKEN": vault.Token})
 	status := func() int { return send(t, "GET", g.URL+"/up", "").Status }
 	if got := status(); got != 503 {
 		t.Errorf("down at start: %d, want 503", got)
