@@ -2,6 +2,7 @@ package gateway_test
 
 import (
 	"bufio"
+	"bytes"
 	"fmt"
 	"io"
 	"net"
@@ -14,6 +15,8 @@ import (
 	"time"
 
 	"github.com/coder/websocket"
+	"golang.org/x/net/http2"
+	"golang.org/x/net/http2/hpack"
 )
 
 // talk writes raw bytes to a gateway and returns the connection.
@@ -326,4 +329,108 @@ func sendKept(t *testing.T, url string) int {
 	defer func() { _ = res.Body.Close() }()
 	_, _ = io.Copy(io.Discard, res.Body)
 	return res.StatusCode
+}
+
+// Who reads steadily is served, however slowly, and a stream may be silent for
+// longer than a write may take.
+func TestSteadyReaderAndSilentStreamAreServed(t *testing.T) {
+	t.Parallel()
+	const size = 6 << 20
+	up := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/large" {
+			_, _ = w.Write(make([]byte, size))
+			return
+		}
+		_, _ = io.WriteString(w, "one")
+		_ = http.NewResponseController(w).Flush()
+		time.Sleep(1500 * time.Millisecond) // the silence is what is tested
+		_, _ = io.WriteString(w, "two")
+	}))
+	t.Cleanup(up.Close)
+	g := start(t, head+"limits: {body_timeout: 1s}\n"+fmt.Sprintf(openRoute, up.URL), nil)
+	for name, c := range map[string]*http.Client{
+		"HTTP/1.1": clientOf(nil, func(p *http.Protocols) { p.SetHTTP1(true) }),
+		"h2c":      clientOf(nil, func(p *http.Protocols) { p.SetUnencryptedHTTP2(true) }),
+	} {
+		res, err := c.Get(g.URL + "/silent")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if text, err := io.ReadAll(res.Body); err != nil || string(text) != "onetwo" {
+			t.Errorf("%s: silent stream: %q, %v", name, text, err)
+		}
+		_ = res.Body.Close()
+		if res, err = c.Get(g.URL + "/large"); err != nil {
+			t.Fatal(err)
+		}
+		total, block := 0, make([]byte, 200<<10)
+		for err == nil {
+			var n int
+			n, err = io.ReadFull(res.Body, block)
+			total += n
+			time.Sleep(100 * time.Millisecond) // a slow reader, 2 MB/s at most
+		}
+		_ = res.Body.Close()
+		if total != size {
+			t.Errorf("%s: a steady reader got %d of %d bytes: %v", name, total, size, err)
+		}
+	}
+}
+
+// A caller who opens no window holds no stream (HTTP/2), and one who reads
+// nothing is cut at answers without a body too.
+func TestAnswersNobodyReadsEnd(t *testing.T) {
+	t.Parallel()
+	up := startEcho(t)
+	g := start(t, head+"limits: {body_timeout: 500ms}\n"+fmt.Sprintf(openRoute, up.URL), nil)
+	conn := talk(t, g, http2.ClientPreface)
+	framer := http2.NewFramer(conn, conn)
+	if err := framer.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: 0}); err != nil {
+		t.Fatal(err)
+	}
+	var block bytes.Buffer
+	encoder := hpack.NewEncoder(&block)
+	for _, f := range [][2]string{{":method", "GET"}, {":path", "/x"}, {":scheme", "http"}, {":authority", "h"}} {
+		if err := encoder.WriteField(hpack.HeaderField{Name: f[0], Value: f[1]}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := framer.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: block.Bytes(), EndStream: true, EndHeaders: true}); err != nil {
+		t.Fatal(err)
+	}
+	for {
+		frame, err := framer.ReadFrame()
+		if err != nil {
+			t.Fatalf("the stream was not reset: %v", err)
+		}
+		if _, reset := frame.(*http2.RSTStreamFrame); reset {
+			break
+		}
+	}
+}
+
+// A slow upstream is not the caller's fault, on HTTP/2 neither.
+func TestUploadToASlowUpstreamPasses(t *testing.T) {
+	t.Parallel()
+	up := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		time.Sleep(time.Second) // the slowness is what is tested
+		n, _ := io.Copy(io.Discard, r.Body)
+		fmt.Fprint(w, n)
+	}))
+	t.Cleanup(up.Close)
+	g := start(t, head+"limits: {body_timeout: 300ms, max_body: 0}\n"+fmt.Sprintf(openRoute, up.URL), nil)
+	for name, c := range map[string]*http.Client{
+		"HTTP/1.1": clientOf(nil, func(p *http.Protocols) { p.SetHTTP1(true) }),
+		"h2c":      clientOf(nil, func(p *http.Protocols) { p.SetUnencryptedHTTP2(true) }),
+	} {
+		res, err := c.Post(g.URL+"/x", "text/plain", bytes.NewReader(make([]byte, 20<<20)))
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		if text, _ := io.ReadAll(res.Body); res.StatusCode != 200 || string(text) != fmt.Sprint(20<<20) {
+			t.Errorf("%s: %d %s", name, res.StatusCode, text)
+		}
+		_ = res.Body.Close()
+	}
 }

@@ -191,6 +191,7 @@ func (g *Gateway) clientServer(life context.Context) *http.Server {
 }
 
 func (g *Gateway) serveClients(s *http.Server, l net.Listener) error {
+	l = boundedBuffers{l}
 	if most := g.config.Limits.MaxConnections; most > 0 {
 		l = netutil.LimitListener(l, most)
 	}
@@ -198,6 +199,22 @@ func (g *Gateway) serveClients(s *http.Server, l net.Listener) error {
 		return unlessClosed(s.ServeTLS(l, "", ""))
 	}
 	return unlessClosed(s.Serve(l))
+}
+
+// writeBuffer bounds what the kernel holds of an answer, in bytes. A write is
+// bounded in time, and wakes only when a part of the buffer is free: in one of
+// megabytes a caller who reads steadily, if slowly, would look like one who does
+// not read.
+const writeBuffer = 256 << 10
+
+type boundedBuffers struct{ net.Listener }
+
+func (l boundedBuffers) Accept() (net.Conn, error) {
+	conn, err := l.Listener.Accept()
+	if tcp, ok := conn.(*net.TCPConn); ok {
+		_ = tcp.SetWriteBuffer(writeBuffer) // the kernel's own size serves too
+	}
+	return conn, err
 }
 
 func unlessClosed(err error) error {

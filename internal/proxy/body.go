@@ -15,6 +15,7 @@ type requestBody struct {
 	control *http.ResponseController
 	wait    time.Duration
 	left    int64 // bytes to come; negative: not known
+	stream  bool  // of HTTP/2, which ends a body whose deadline passes although nobody reads
 	failure atomic.Pointer[error]
 	whole   atomic.Bool // all of it was read
 }
@@ -25,7 +26,7 @@ func newRequestBody(w http.ResponseWriter, r *http.Request, limit int64, wait ti
 	if limit > 0 {
 		body = http.MaxBytesReader(w, body, limit)
 	}
-	return &requestBody{ReadCloser: body, control: http.NewResponseController(w), wait: wait, left: r.ContentLength}
+	return &requestBody{ReadCloser: body, control: http.NewResponseController(w), wait: wait, left: r.ContentLength, stream: r.ProtoMajor == 2}
 }
 
 // Read reads with a deadline of its own. The deadline is taken back at the end
@@ -35,6 +36,9 @@ func (b *requestBody) Read(p []byte) (int, error) {
 		_ = b.control.SetReadDeadline(time.Now().Add(b.wait)) // not every test server has deadlines
 	}
 	n, err := b.ReadCloser.Read(p)
+	if b.stream && b.wait > 0 {
+		_ = b.control.SetReadDeadline(time.Time{})
+	}
 	if b.left > 0 {
 		b.left -= int64(n)
 	}

@@ -160,3 +160,36 @@ func TestCookieReplacesItsTwin(t *testing.T) {
 		t.Errorf("kept %v", got)
 	}
 }
+
+// An injected query credential must not come back in a URL, however it is
+// written there, and other URLs must stay as they are.
+func TestInjectedValueIsTakenOutOfURLs(t *testing.T) {
+	t.Parallel()
+	const value = "SEC'RET/+1234"
+	raw, once, twice := value, "SEC%27RET%2F%2B1234", "SEC%2527RET%252F%252B1234"
+	for text, want := range map[string]string{
+		"/x?a=1&api_key=" + raw:                                    "/x?a=1",
+		"/x?api_key=" + once + "&a=1#top":                          "/x?a=1#top",
+		"/a;jsessionid=1?api_key=" + once:                          "/a;jsessionid=1",
+		"0;url=/x?api_key=" + once:                                 "0;url=/x",
+		"</a;v=1?api_key=" + once + ">; rel=next":                  "</a;v=1>; rel=next",
+		"/login?next=/orders?api_key=" + once:                      "/login?next=/orders",
+		"/login?next=%2Forders%3Fapi_key%3D" + once:                "/login?next=%2Forders%3Fapi_key%3D",
+		"/login?next=%2Forders%3Fa%3D1%26api_key%3D" + twice:       "/login?next=%2Forders%3Fa%3D1%26api_key%3D",
+		"/x#api_key=" + raw:                                        "/x#api_key=",
+		"https://else.test/path;v=1?a=1&b=%20#c":                   "https://else.test/path;v=1?a=1&b=%20#c",
+		`5; url="/?a=1"`:                                           `5; url="/?a=1"`,
+		"<https://a.test/?page=2>; rel=\"next\", </b?c&d>; rel=up": "<https://a.test/?page=2>; rel=\"next\", </b?c&d>; rel=up",
+	} {
+		h := http.Header{"Location": {text}}
+		keepFromCaller(h, "api_key", value)
+		if got := h.Get("Location"); got != want {
+			t.Errorf("%s\nbecame %s\nwant   %s", text, got, want)
+		}
+	}
+	h := http.Header{"Location": {"/x?next=" + strings.ReplaceAll(once, "%2F", "%2f")}, "Server": {"x"}}
+	keepFromCaller(h, "api_key", value)
+	if len(h["Location"]) != 0 || len(h["Server"]) != 1 {
+		t.Errorf("a spelling of its own was sent on: %v", h)
+	}
+}

@@ -281,7 +281,6 @@ func (f *fullRoute) answer(res *http.Response) error {
 	for name, value := range f.SetResponse {
 		res.Header.Set(name, value)
 	}
-	f.cleanInjected(res.Header)
 	res.Header.Set("X-Request-Id", x.id)
 	x.limit.describe(res.Header)
 	if s.body.unfinished() && x.proto[0] == 1 {
@@ -308,22 +307,6 @@ func lasting(res *http.Response) bool {
 	}
 	media := strings.ToLower(res.Header.Get("Content-Type"))
 	return slices.ContainsFunc(streams, func(kind string) bool { return strings.HasPrefix(media, kind) })
-}
-
-// cleanInjected takes a credential that went up in a query parameter out of the
-// URLs the upstream answers with: many redirect with the query they were sent.
-func (f *fullRoute) cleanInjected(h http.Header) {
-	for _, c := range f.Inject {
-		name := c.Placement().Query
-		if name == "" {
-			continue
-		}
-		for _, header := range []string{"Location", "Content-Location", "Refresh", "Link"} {
-			for i, value := range h[header] {
-				h[header][i] = withoutMention(value, name)
-			}
-		}
-	}
 }
 
 // failed answers where no answer could be had.

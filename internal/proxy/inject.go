@@ -19,7 +19,8 @@ type inject struct {
 // request does not go up without all of them.
 func (t *inject) RoundTrip(r *http.Request) (*http.Response, error) {
 	out := r.Clone(r.Context())
-	for _, c := range t.credentials {
+	values := make([]string, len(t.credentials))
+	for i, c := range t.credentials {
 		value, err := c.Value(r.Context())
 		if err != nil {
 			if r.Body != nil {
@@ -27,13 +28,37 @@ func (t *inject) RoundTrip(r *http.Request) (*http.Response, error) {
 			}
 			return nil, fmt.Errorf("inject %s: %w", c.Name(), err)
 		}
-		place(out, c.Placement(), value.Reveal())
+		values[i] = value.Reveal()
+		place(out, c.Placement(), values[i])
 	}
 	res, err := t.next.RoundTrip(out)
 	if res != nil {
 		res.Request = r // let go of the clone
+		for i, c := range t.credentials {
+			keepFromCaller(res.Header, c.Placement().Query, values[i])
+		}
 	}
 	return res, err
+}
+
+// keepFromCaller takes a credential that went up in a query parameter out of the
+// URLs the upstream answers with: many redirect with the query they were sent. A
+// field it cannot be taken out of is dropped.
+func keepFromCaller(h http.Header, parameter, value string) {
+	if parameter == "" {
+		return
+	}
+	for _, name := range []string{"Location", "Content-Location", "Refresh", "Link"} {
+		var kept []string
+		for _, text := range h[name] {
+			if clean, ok := withoutValue(text, value); ok {
+				kept = append(kept, withoutMention(clean, parameter))
+			}
+		}
+		if delete(h, name); len(kept) > 0 {
+			h[name] = kept
+		}
+	}
 }
 
 // place puts value where at says, instead of whatever stood there.

@@ -85,20 +85,33 @@ func (rec *record) WriteHeader(status int) {
 	rec.ResponseWriter.WriteHeader(status)
 }
 
-// Write writes with a deadline of its own, so that a caller who does not read
-// holds neither connection for ever. HTTP/2 ends a stream whose deadline passes
-// even if nothing is written, so there it is taken back.
+// hurry bounds the next write or flush, so that a caller who does not read holds
+// neither connection for ever. HTTP/2 ends a stream whose deadline passes even
+// if nothing is written; what hurry returns takes it back there.
+func (rec *record) hurry() (done func()) {
+	if rec.p.bodyTimeout <= 0 {
+		return func() {}
+	}
+	control := http.NewResponseController(rec.ResponseWriter)
+	_ = control.SetWriteDeadline(time.Now().Add(rec.p.bodyTimeout)) // not every test server has deadlines
+	if rec.x.proto[0] != 2 {
+		return func() {}
+	}
+	return func() { _ = control.SetWriteDeadline(time.Time{}) }
+}
+
+// FlushError flushes in a bounded time.
+func (rec *record) FlushError() error {
+	defer rec.hurry()()
+	return http.NewResponseController(rec.ResponseWriter).Flush()
+}
+
+// Write writes in a bounded time.
 func (rec *record) Write(b []byte) (int, error) {
 	if rec.status == 0 {
 		rec.status = http.StatusOK
 	}
-	if rec.p.bodyTimeout > 0 {
-		control := http.NewResponseController(rec.ResponseWriter)
-		_ = control.SetWriteDeadline(time.Now().Add(rec.p.bodyTimeout)) // not every test server has deadlines
-		if rec.x.proto[0] == 2 {
-			defer func() { _ = control.SetWriteDeadline(time.Time{}) }()
-		}
-	}
+	defer rec.hurry()()
 	n, err := rec.ResponseWriter.Write(b)
 	rec.bytes += int64(n)
 	return n, err
@@ -123,6 +136,7 @@ func (rec *record) finish() {
 		}
 	}
 	took := p.now().Sub(x.start)
+	rec.hurry() // for the flush that follows the handler
 	rec.count(took)
 	rec.explainFailure()
 	rec.log(took)

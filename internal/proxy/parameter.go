@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"net/url"
+	"slices"
 	"strings"
 )
 
@@ -60,6 +61,9 @@ func withoutMention(text, name string) string {
 			for end < len(text) && strings.IndexByte("&;#>\"', ", text[end]) < 0 {
 				end++
 			}
+			if inner := strings.IndexByte(text[i+1:end], '?'); inner >= 0 && !mentions(text[i+1:end], name) {
+				end = i + 1 + inner // a URL in a URL, or a query after a path's parameter
+			}
 			if end > i+1 && mentions(text[i+1:end], name) {
 				if text[i] == '?' && end < len(text) && (text[end] == '&' || text[end] == ';') {
 					cut = append(cut, '?')
@@ -73,4 +77,36 @@ func withoutMention(text, name string) string {
 		i = end
 	}
 	return string(cut)
+}
+
+// shortestSecret is how long a value must be to be looked for, in bytes.
+const shortestSecret = 8
+
+// withoutValue returns a header's text without value in any of the spellings a
+// URL can give it, also inside another URL's query. It reports false where the
+// value is still there in a spelling of its own: then the text must not be sent.
+func withoutValue(text, value string) (clean string, ok bool) {
+	if len(value) < shortestSecret {
+		return text, true // it would be found everywhere
+	}
+	spellings := []string{value, url.QueryEscape(value), url.PathEscape(value)}
+	for _, spelling := range spellings[:3] {
+		spellings = append(spellings, url.QueryEscape(spelling))
+	}
+	slices.SortFunc(spellings, func(a, b string) int { return len(b) - len(a) }) // the longest holds others
+	for _, spelling := range spellings {
+		text = strings.ReplaceAll(text, spelling, "")
+	}
+	rest := text
+	for range 3 {
+		if strings.Contains(rest, value) {
+			return "", false
+		}
+		decoded, err := url.QueryUnescape(rest)
+		if err != nil {
+			break
+		}
+		rest = decoded
+	}
+	return text, true
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -204,6 +205,9 @@ func treePattern(path string) (string, error) {
 		}
 		_, expression, has := strings.Cut(path[1:end], ":")
 		fmt.Fprintf(&b, "{%d", n)
+		if _, err := regexp.Compile(expression); err != nil { // or it could close the group below
+			return "", fmt.Errorf("the expression %s: %w", expression, err)
+		}
 		if has { // chi would anchor the first and the last alternative only
 			b.WriteString(":^(?:" + expression + ")$")
 		}

@@ -67,25 +67,25 @@ func (l *Lines) Start() (stop func()) {
 	}
 }
 
-// Run writes until ctx ends, then writes what is queued and returns. A failed
-// write loses its lines, which are counted as dropped.
+// Run writes until ctx ends, then writes what is queued and returns. The lines of
+// a failed write are lost, and counted as dropped.
 func (l *Lines) Run(ctx context.Context) error {
-	buffer := bufio.NewWriterSize(l.out, 64<<10)
+	w := lineWriter{lines: l, buffer: bufio.NewWriterSize(l.out, 64<<10)}
 	tick := time.NewTicker(flushInterval)
 	defer tick.Stop()
 	for {
 		select {
 		case line := <-l.queue:
-			l.write(buffer, line)
+			w.write(line)
 		case <-tick.C:
-			l.flush(buffer)
+			w.flush()
 		case <-ctx.Done():
 			for {
 				select {
 				case line := <-l.queue:
-					l.write(buffer, line)
+					w.write(line)
 				default:
-					l.flush(buffer)
+					w.flush()
 					return nil
 				}
 			}
@@ -93,16 +93,34 @@ func (l *Lines) Run(ctx context.Context) error {
 	}
 }
 
-func (l *Lines) write(buffer *bufio.Writer, line []byte) {
-	if _, err := buffer.Write(line); err != nil {
-		l.dropped.Add(1)
-		buffer.Reset(l.out) // a bufio.Writer refuses everything after an error
+// lineWriter knows how many lines are in its buffer.
+type lineWriter struct {
+	lines  *Lines
+	buffer *bufio.Writer
+	held   uint64
+}
+
+// write puts line into the buffer, after a flush where it has no room: a write
+// is of whole lines.
+func (w *lineWriter) write(line []byte) {
+	if w.buffer.Available() < len(line) {
+		w.flush()
+	}
+	w.held++
+	if _, err := w.buffer.Write(line); err != nil {
+		w.lose()
 	}
 }
 
-func (l *Lines) flush(buffer *bufio.Writer) {
-	if err := buffer.Flush(); err != nil {
-		l.dropped.Add(1)
-		buffer.Reset(l.out)
+func (w *lineWriter) flush() {
+	if err := w.buffer.Flush(); err != nil {
+		w.lose()
 	}
+	w.held = 0
+}
+
+func (w *lineWriter) lose() {
+	w.lines.dropped.Add(w.held)
+	w.held = 0
+	w.buffer.Reset(w.lines.out) // a bufio.Writer refuses everything after an error
 }
