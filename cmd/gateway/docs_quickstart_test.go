@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"io"
@@ -17,6 +16,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/sallyport/sallyport/internal/peertest"
 )
 
 // start is README's way to run the gateway with a file.
@@ -60,7 +61,7 @@ func TestReadmeStartWorks(t *testing.T) {
 	var all sync.WaitGroup
 	defer all.Wait()
 	defer end()
-	var out buffer
+	var out peertest.Buffer
 	for _, line := range s.shell {
 		line = move(line)
 		if assignment, ok := strings.CutPrefix(line, "export "); ok {
@@ -70,7 +71,7 @@ func TestReadmeStartWorks(t *testing.T) {
 		}
 		command, waits := strings.TrimSuffix(line, " &"), !strings.HasSuffix(line, " &") && !strings.Contains(line, " run ")
 		args := strings.Fields(strings.TrimPrefix(command, "bin/gateway "))
-		var errs buffer
+		var errs peertest.Buffer
 		ended := func() {
 			if got := run(ctx, args, streams{nil, &out, &errs}); got != exitOK {
 				t.Errorf("%s: ended with %d: %s", line, got, errs.String())
@@ -228,22 +229,4 @@ func sed(t *testing.T, filter, body string) string {
 		return match[1]
 	}
 	return body
-}
-
-// buffer is a bytes.Buffer for several writers.
-type buffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (b *buffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
-}
-
-func (b *buffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.String()
 }

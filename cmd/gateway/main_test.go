@@ -12,9 +12,10 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
-	"sync"
 	"testing"
 	"time"
+
+	"github.com/sallyport/sallyport/internal/peertest"
 )
 
 // invoke runs a command line and returns its status and what it wrote.
@@ -85,24 +86,6 @@ func TestExitStatuses(t *testing.T) {
 	}
 }
 
-// page collects what the demo prints.
-type page struct {
-	mu sync.Mutex
-	b  strings.Builder
-}
-
-func (p *page) Write(b []byte) (int, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.b.Write(b)
-}
-
-func (p *page) String() string {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.b.String()
-}
-
 // TestDemoLinesWorkAsPrinted starts the demo beside another program that has
 // the usual port, pastes each line into a shell, and compares the answers with
 // those the demo promises.
@@ -112,7 +95,7 @@ func TestDemoLinesWorkAsPrinted(t *testing.T) {
 		t.Cleanup(func() { _ = taken.Close() })
 	}
 	ctx, cancel := context.WithCancel(t.Context())
-	out := new(page)
+	out := new(peertest.Buffer)
 	ended := make(chan int, 1)
 	go func() { ended <- run(ctx, []string{"demo"}, streams{strings.NewReader(""), out, io.Discard}) }()
 	for deadline := time.Now().Add(20 * time.Second); !strings.Contains(out.String(), "Ctrl-C"); {

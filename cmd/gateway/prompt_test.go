@@ -21,21 +21,30 @@ func openTerminal(t *testing.T) (person, program *os.File) {
 	t.Helper()
 	person, err := os.OpenFile("/dev/ptmx", os.O_RDWR, 0)
 	if err != nil {
-		t.Skipf("no terminals here: %v", err)
+		noTerminal(t, err)
 	}
 	t.Cleanup(func() { _ = person.Close() })
 	var number, unlocked int32
 	for call, arg := range map[uintptr]*int32{syscall.TIOCGPTN: &number, syscall.TIOCSPTLCK: &unlocked} {
 		if _, _, errno := syscall.Syscall(syscall.SYS_IOCTL, person.Fd(), call, uintptr(unsafe.Pointer(arg))); errno != 0 {
-			t.Skipf("no terminals here: %v", errno)
+			noTerminal(t, errno)
 		}
 	}
 	program, err = os.OpenFile(fmt.Sprintf("/dev/pts/%d", number), os.O_RDWR|syscall.O_NOCTTY, 0)
 	if err != nil {
-		t.Skipf("no terminals here: %v", err)
+		noTerminal(t, err)
 	}
 	t.Cleanup(func() { _ = program.Close() })
 	return person, program
+}
+
+// noTerminal skips, but not where every test must run.
+func noTerminal(t *testing.T, err error) {
+	t.Helper()
+	if os.Getenv("REQUIRE_PEERS") == "1" {
+		t.Fatalf("PEER MISSING: no pseudo-terminal to be had: %v", err)
+	}
+	t.Skipf("PEER MISSING: no pseudo-terminal to be had: %v", err)
 }
 
 // echoes reports whether the terminal shows what is typed.

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/sallyport/sallyport/internal/peertest"
 )
 
 // The row "internal network" of the threat model, and section 6 of the contract.
@@ -77,7 +79,7 @@ func TestNothingAnEndpointSendsIsTold(t *testing.T) {
 			t.Run(name+", "+auth, func(t *testing.T) {
 				t.Parallel()
 				server, _ := startEndpoint(t, handle)
-				log := new(buffer)
+				log := new(peertest.Buffer)
 				registry := prometheus.NewRegistry()
 				c := newOAuth2(t, OAuth2Options{
 					TokenURL: server.URL + "/?canary-query=1", ClientSecret: fixed(secret), ClientAuth: auth,
@@ -108,7 +110,7 @@ func TestNothingAnEndpointSendsIsTold(t *testing.T) {
 func TestTokenIsNotToldWhenAllIsWell(t *testing.T) {
 	t.Parallel()
 	server, _ := startEndpoint(t, func(w http.ResponseWriter, _ *http.Request) { writeToken(w, "canary-token", 3600) })
-	log := new(buffer)
+	log := new(peertest.Buffer)
 	registry := prometheus.NewRegistry()
 	c := newOAuth2(t, OAuth2Options{
 		TokenURL: server.URL, ClientSecret: fixed("canary-secret"),

@@ -19,6 +19,7 @@ import (
 
 	"github.com/sallyport/sallyport/internal/demo"
 	"github.com/sallyport/sallyport/internal/gateway"
+	"github.com/sallyport/sallyport/internal/peertest"
 	"github.com/sallyport/sallyport/internal/token"
 )
 
@@ -306,7 +307,7 @@ func TestBackendIsChosenByWhatIsConfigured(t *testing.T) {
 	} {
 		env := environment{"JWT_KEY": hmacKey}
 		maps.Copy(env, c.env)
-		out := new(buffer)
+		out := new(peertest.Buffer)
 		text := strings.Replace(head, "secrets: {backend: env}", "secrets: "+c.secrets, 1) + fmt.Sprintf(openRouteWithAuth, "http://127.0.0.1:1")
 		_, err := gateway.Build(parse(t, text, env), gateway.Options{Log: slog.New(slog.NewTextHandler(out, nil)), LookupEnv: env.lookup})
 		if !strings.Contains(fmt.Sprint(err, out), c.want) {

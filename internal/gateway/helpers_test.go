@@ -1,7 +1,6 @@
 package gateway_test
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"io"
@@ -15,6 +14,7 @@ import (
 
 	"github.com/sallyport/sallyport/internal/config"
 	"github.com/sallyport/sallyport/internal/gateway"
+	"github.com/sallyport/sallyport/internal/peertest"
 	"github.com/sallyport/sallyport/internal/token"
 )
 
@@ -24,27 +24,9 @@ const hmacKey = "an HMAC key of 32 bytes or more, for tests alone"
 // running is a gateway under test.
 type running struct {
 	URL, Admin string
-	Log        *buffer // the operator's log
-	Access     *buffer // the access log
+	Log        *peertest.Buffer // the operator's log
+	Access     *peertest.Buffer // the access log
 	stop       func() error
-}
-
-// buffer is a bytes.Buffer that goroutines may share.
-type buffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (b *buffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
-}
-
-func (b *buffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.String()
 }
 
 // secrets of the environment backend, by variable.
@@ -96,7 +78,7 @@ func startLogging(t testing.TB, text string, env environment, out io.Writer) *ru
 	if _, ok := env["JWT_KEY"]; !ok {
 		env["JWT_KEY"] = hmacKey
 	}
-	r := &running{Log: new(buffer), Access: new(buffer)}
+	r := &running{Log: new(peertest.Buffer), Access: new(peertest.Buffer)}
 	if out == nil {
 		out = r.Access
 	}
