@@ -34,6 +34,7 @@ const (
 type endpointError struct {
 	status int    // of the answer; zero if there was none
 	code   string // of RFC 6749, section 5.2
+	word   string // the reason, as one of the words of event.go
 	reason string
 }
 
@@ -66,12 +67,12 @@ func (s strict) RoundTrip(r *http.Request) (*http.Response, error) {
 	out.Header.Set("Accept-Encoding", "identity") // so that the bound below is on what is held
 	res, err := s.next.RoundTrip(out)
 	if err != nil {
-		return nil, &endpointError{reason: networkReason(err)}
+		return nil, networkError(0, err)
 	}
 	defer res.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer+1))
 	if err != nil {
-		return nil, &endpointError{status: res.StatusCode, reason: networkReason(err)}
+		return nil, networkError(res.StatusCode, err)
 	}
 	a, err := readAnswer(res.StatusCode, res.Header, body)
 	if err != nil {
@@ -104,12 +105,14 @@ func (a answer) plain() []byte {
 // Names are exact and occur once; null is as good as absent, for many issuers
 // write out the members they did not set.
 func readAnswer(status int, header http.Header, body []byte) (answer, error) {
-	refuse := func(reason string) (answer, error) { return answer{}, &endpointError{status: status, reason: reason} }
+	refuse := func(word, reason string) (answer, error) {
+		return answer{}, &endpointError{status: status, word: word, reason: reason}
+	}
 	switch {
 	case len(body) > maxAnswer:
-		return refuse("the answer is over 1 MiB")
+		return refuse(reasonTooLarge, "the answer is over 1 MiB")
 	case status >= 300 && status <= 399:
-		return refuse("a redirect, which is not followed with credentials")
+		return refuse(reasonRedirect, "a redirect, which is not followed with credentials")
 	}
 	var said struct {
 		AccessToken string         `json:"access_token"`
@@ -120,23 +123,23 @@ func readAnswer(status int, header http.Header, body []byte) (answer, error) {
 	unreadable := json.Unmarshal(body, &said)
 	switch {
 	case status < 200 || status > 299 || (unreadable == nil && said.Error != ""):
-		return answer{}, &endpointError{status: status, reason: "refused", code: registered(said.Error)}
+		return answer{}, &endpointError{status: status, word: reasonRefused, reason: "refused", code: registered(said.Error)}
 	case !isJSON(header):
-		return refuse("the answer is not of a JSON type")
+		return refuse(reasonFormat, "the answer is not of a JSON type")
 	case unreadable != nil:
-		return refuse("the answer is not the JSON object of RFC 6749, section 5.1")
+		return refuse(reasonFormat, "the answer is not the JSON object of RFC 6749, section 5.1")
 	case said.TokenType != nil && !strings.EqualFold(*said.TokenType, "bearer"):
-		return refuse("the token is not of the type bearer")
+		return refuse(reasonType, "the token is not of the type bearer")
 	case said.AccessToken == "":
-		return refuse("the answer has no access token")
+		return refuse(reasonToken, "the answer has no access token")
 	case len(said.AccessToken) > maxValue:
-		return refuse(fmt.Sprintf("the access token is over %d bytes", maxValue))
+		return refuse(reasonToken, fmt.Sprintf("the access token is over %d bytes", maxValue))
 	case strings.Contains(said.AccessToken, " ") || !isFieldText(said.AccessToken):
-		return refuse("the access token has a space, a control character or a byte beyond ASCII")
+		return refuse(reasonToken, "the access token has a space, a control character or a byte beyond ASCII")
 	}
 	seconds, err := lifetime(said.ExpiresIn)
 	if err != nil {
-		return refuse(err.Error())
+		return refuse(reasonLifetime, err.Error())
 	}
 	return answer{said.AccessToken, seconds}, nil
 }
@@ -184,32 +187,41 @@ func registered(code string) string {
 	return "an error code that is not OAuth's"
 }
 
-// networkReason tells the kind of a transport's error. Its text may quote what
+// networkError tells the kind of a transport's error. Its text may quote what
 // the peer sent in place of HTTP, or the names in its certificate.
-func networkReason(err error) string {
+func networkError(status int, err error) *endpointError {
+	told := func(word, reason string) *endpointError {
+		return &endpointError{status: status, word: word, reason: reason}
+	}
 	if e, ok := errors.AsType[net.Error](err); ok && e.Timeout() {
-		return "no answer in time"
+		return told(reasonTimeout, "no answer in time")
 	}
 	if _, ok := errors.AsType[*net.DNSError](err); ok {
-		return "its name is not known"
+		return told(reasonNetwork, "its name is not known")
 	}
 	if e, ok := errors.AsType[syscall.Errno](err); ok {
-		return e.Error()
+		return told(reasonNetwork, e.Error())
 	}
 	if _, ok := errors.AsType[x509.HostnameError](err); ok {
-		return "its certificate is for another name"
+		return told(reasonTLS, "its certificate is for another name")
 	}
 	if e, ok := errors.AsType[x509.CertificateInvalidError](err); ok && e.Reason == x509.Expired {
-		return "its certificate has expired or is not valid yet"
+		return told(reasonTLS, "its certificate has expired or is not valid yet")
 	}
 	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
-		return "its certificate is not trusted"
+		return told(reasonTLS, "its certificate is not trusted")
+	}
+	if _, ok := errors.AsType[tls.AlertError](err); ok {
+		return told(reasonTLS, "it refused our side of TLS")
+	}
+	if _, ok := errors.AsType[tls.RecordHeaderError](err); ok {
+		return told(reasonTLS, "it does not speak TLS")
 	}
 	switch {
 	case errors.Is(err, context.Canceled):
-		return "given up"
+		return told(reasonNetwork, "given up")
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		return "the connection ended before the answer"
+		return told(reasonNetwork, "the connection ended before the answer")
 	}
-	return "no usable HTTP answer"
+	return told(reasonProtocol, "no usable HTTP answer")
 }

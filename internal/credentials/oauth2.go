@@ -41,6 +41,7 @@ type OAuth2Options struct {
 	Now           func() time.Time // nil means time.Now
 	Log           *slog.Logger
 	Metrics       *Metrics
+	OnEvent       func(Event) // called for each attempt, with no lock held; it holds the next one up
 }
 
 // OAuth2 is a credential whose tokens come from a token endpoint.
@@ -90,7 +91,7 @@ func NewOAuth2(o OAuth2Options) (*OAuth2, error) {
 	}
 	c.renewal = newRenewer(&renewer{
 		name: o.Name, kind: "oauth2", fetch: c.fetch, before: o.RefreshBefore,
-		now: o.Now, log: withURL(o.Log, o.TokenURL), series: o.Metrics.of(o.Name),
+		now: o.Now, log: withURL(o.Log, o.TokenURL), series: o.Metrics.of(o.Name), onEvent: o.OnEvent,
 	})
 	o.ClientSecret.Changed(c.renewal.rotate)
 	return c, nil
@@ -107,6 +108,9 @@ func (c *OAuth2) Value(ctx context.Context) (secrets.Secret, error) { return c.r
 
 // Status tells how the token and its renewal stand.
 func (c *OAuth2) Status() Status { return c.renewal.Status() }
+
+// Refresh fetches another token now, as [Rotating] says.
+func (c *OAuth2) Refresh(ctx context.Context) error { return c.renewal.Refresh(ctx) }
 
 // Run fetches a token at once and renews it in the background, until ctx ends.
 func (c *OAuth2) Run(ctx context.Context) error { return c.renewal.Run(ctx) }
@@ -128,7 +132,7 @@ func (c *OAuth2) fetch(ctx context.Context) (secrets.Secret, time.Duration, erro
 		return secrets.Secret{}, 0, kindOf(err)
 	}
 	if err := c.placement.check(token.AccessToken); err != nil {
-		return secrets.Secret{}, 0, err
+		return secrets.Secret{}, 0, &endpointError{word: reasonToken, reason: err.Error()}
 	}
 	seconds, _ := token.Extra("expires_in").(float64) // as strict wrote it
 	return secrets.NewSecret(token.AccessToken), time.Duration(seconds) * time.Second, nil
@@ -140,7 +144,7 @@ func kindOf(err error) error {
 		return e
 	}
 	// The client's timeout replaces the error of its transport.
-	return &endpointError{reason: networkReason(err)}
+	return networkError(0, err)
 }
 
 // strictClient returns a client that speaks to token endpoints and to nothing

@@ -19,10 +19,6 @@ import (
 const (
 	defaultRefreshBefore = 5 * time.Minute
 
-	// maxWait is how long a request waits for a value while there is none; the
-	// caller has its 503 within 5 s.
-	maxWait = 4500 * time.Millisecond
-
 	// maxMargin is how long before its expiry a value is given out for the last
 	// time, so that it is still good when it arrives.
 	maxMargin = 5 * time.Second
@@ -54,6 +50,7 @@ type renewer struct {
 	now        func() time.Time
 	log        *slog.Logger
 	series     *series
+	onEvent    func(Event) // of each attempt; nil: nobody is told
 
 	current atomic.Pointer[lease]
 	poked   chan struct{} // wakes Run to look whether a fetch is due
@@ -62,11 +59,22 @@ type renewer struct {
 	mu       sync.Mutex
 	running  bool // or was
 	stopped  bool
-	settled  chan struct{} // closed when the fetch under way, or the next, has ended
-	next     time.Time     // when that is due
-	failures int           // since the last success
-	failure  error         // the last of them
+	fetching bool
+	demanded bool      // a fetch was asked for and has not begun
+	counted  time.Time // when the last renewal began; see Refresh
+	pending  *attempt  // the fetch under way, or the next
+	next     time.Time // when that is due
+	failures int       // since the last success
+	failure  error     // the last of them
 }
+
+// An attempt is one fetch. How it ended is set before done is closed.
+type attempt struct {
+	done chan struct{}
+	err  error
+}
+
+func newAttempt() *attempt { return &attempt{done: make(chan struct{})} }
 
 // A lease is a value and its time.
 type lease struct {
@@ -85,7 +93,7 @@ func newRenewer(r *renewer) *renewer {
 	}
 	r.log = cmp.Or(r.log, slog.New(slog.DiscardHandler)).With("credential", r.name, "type", r.kind)
 	r.poked = make(chan struct{}, 1)
-	r.settled = make(chan struct{})
+	r.pending = newAttempt()
 	return r
 }
 
@@ -117,13 +125,13 @@ func (r *renewer) Run(ctx context.Context) error {
 
 // renew makes one attempt and returns when the next is due.
 func (r *renewer) renew(ctx context.Context, pause *backoff.ExponentialBackOff) time.Time {
-	r.rotated.Store(false)
-	started := r.now()
+	started := r.begin()
 	value, lifetime, err := r.fetch(ctx)
 	arrived := r.now()
 	if ctx.Err() != nil {
 		return arrived
 	}
+	took := arrived.Sub(started)
 	// Counted from before the request was sent, which is before the issuer
 	// began to count.
 	expires := started.Add(lifetime)
@@ -133,7 +141,7 @@ func (r *renewer) renew(ctx context.Context, pause *backoff.ExponentialBackOff) 
 		err = errTooShort
 	}
 	if err != nil {
-		return r.failed(err, arrived.Add(pause.NextBackOff()))
+		return r.failed(err, took, arrived.Add(pause.NextBackOff()))
 	}
 	pause.Reset()
 	// Never sooner than half of what is left, or short lifetimes would loop; and
@@ -141,24 +149,53 @@ func (r *renewer) renew(ctx context.Context, pause *backoff.ExponentialBackOff) 
 	left := expires.Sub(arrived)
 	lead := min(max(r.before, 2*margin), left/2)
 	jitter := time.Duration(rand.Int64N(int64(lead)/10 + 1))
-	return r.succeeded(fresh, expires.Add(jitter-lead))
+	return r.succeeded(fresh, took, expires.Add(jitter-lead))
 }
 
-func (r *renewer) succeeded(fresh *lease, next time.Time) time.Time {
+// begin notes that an attempt begins, and returns when. One without a value in
+// use counts as a renewal only if it was asked for.
+func (r *renewer) begin() time.Time {
+	r.rotated.Store(false)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	now := r.now()
+	if r.demanded || r.current.Load().good(now) {
+		r.counted = now
+	}
+	r.fetching, r.demanded = true, false
+	return now
+}
+
+func (r *renewer) succeeded(fresh *lease, took time.Duration, next time.Time) time.Time {
 	r.current.Store(fresh)
 	r.settle(next, nil)
-	r.series.renewed(fresh.expires)
-	r.log.Info("credential renewed", "valid_until", fresh.expires, "next_renewal", next)
+	r.series.renewed(took, fresh.expires)
+	r.log.Info("credential renewed", "valid_until", fresh.expires, "next_renewal", next, "took", took.Round(time.Millisecond))
+	r.tell(Event{Result: resultSuccess, ValidUntil: fresh.expires, NextRenewal: next, Took: took})
 	return next
 }
 
-func (r *renewer) failed(err error, next time.Time) time.Time {
+func (r *renewer) failed(err error, took time.Duration, next time.Time) time.Time {
 	failures := r.settle(next, err)
-	r.series.failed()
-	now := r.now()
-	r.log.Warn("credential not renewed", "error", err, "failures", failures,
-		"retry_in", next.Sub(now).Round(time.Millisecond), "still_valid", r.current.Load().good(now))
+	reason := reasonOf(err)
+	r.series.failed(took, reason)
+	now, old := r.now(), r.current.Load()
+	r.log.Warn("credential not renewed", "reason", reason, "error", err, "failures", failures, "took", took.Round(time.Millisecond),
+		"retry_in", next.Sub(now).Round(time.Millisecond), "still_valid", old.good(now))
+	e := Event{Result: resultFailure, Reason: reason, Error: err.Error(), NextRenewal: next, Took: took, Failures: failures}
+	if old.good(now) {
+		e.ValidUntil = old.expires
+	}
+	r.tell(e)
 	return next
+}
+
+// tell tells of an attempt, with no lock held.
+func (r *renewer) tell(e Event) {
+	if r.onEvent != nil {
+		e.Credential, e.Type = r.name, r.kind
+		r.onEvent(e)
+	}
 }
 
 // settle ends an attempt: it lets go of those who wait for it.
@@ -171,17 +208,23 @@ func (r *renewer) settle(next time.Time, err error) (failures int) {
 	} else {
 		r.failures++
 	}
-	close(r.settled)
-	r.settled = make(chan struct{})
+	r.release(err)
 	return r.failures
+}
+
+// release ends the pending attempt. Its caller holds mu.
+func (r *renewer) release(err error) {
+	r.fetching = false
+	r.pending.err = err
+	close(r.pending.done)
+	r.pending = newAttempt()
 }
 
 func (r *renewer) stop() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.stopped, r.next = true, time.Time{}
-	close(r.settled)
-	r.settled = make(chan struct{})
+	r.release(errStopped)
 }
 
 // sleep returns when the next attempt is due, or turns out to be wanted sooner.
@@ -202,16 +245,16 @@ func (r *renewer) sleep(ctx context.Context, next time.Time) {
 	}
 }
 
-// wanted reports whether to fetch before the time: after failures, when there is
-// something new to authenticate with; and else when the value did not last until
-// its renewal, as where the clock runs on in a machine that sleeps and timers do
-// not.
+// wanted reports whether to fetch before the time: when that is asked for; after
+// failures, when there is something new to authenticate with; and else when the
+// value did not last until its renewal, as where the clock runs on in a machine
+// that sleeps and timers do not.
 func (r *renewer) wanted() bool {
 	r.mu.Lock()
-	failing := r.failures > 0
+	demanded, failing := r.demanded, r.failures > 0
 	r.mu.Unlock()
-	if failing {
-		return r.rotated.Load()
+	if demanded || failing {
+		return demanded || r.rotated.Load()
 	}
 	return !r.current.Load().good(r.now())
 }
@@ -227,48 +270,6 @@ func (r *renewer) poke() {
 func (r *renewer) rotate() {
 	r.rotated.Store(true)
 	r.poke()
-}
-
-// Value returns the value while it is good, without a lock.
-func (r *renewer) Value(ctx context.Context) (secrets.Secret, error) {
-	if l := r.current.Load(); l.good(r.now()) {
-		return l.value, nil
-	}
-	return r.wait(ctx)
-}
-
-// wait waits for the fetch under way, unless it is known to be in vain.
-func (r *renewer) wait(ctx context.Context) (secrets.Secret, error) {
-	ctx, cancel := context.WithTimeout(ctx, maxWait)
-	defer cancel()
-	for {
-		settled, err := r.outlook()
-		if l := r.current.Load(); l.good(r.now()) { // looked at after the channel was taken
-			return l.value, nil
-		}
-		if err != nil {
-			return secrets.Secret{}, err
-		}
-		r.poke()
-		select {
-		case <-settled:
-		case <-ctx.Done():
-			return secrets.Secret{}, &unavailable{r.name, time.Second, fmt.Errorf("%w: %w", errNotYet, ctx.Err())}
-		}
-	}
-}
-
-// outlook returns what to wait for, or an error if there is no use in waiting.
-func (r *renewer) outlook() (settled <-chan struct{}, err error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	switch {
-	case r.stopped:
-		return nil, &unavailable{r.name, recheck, errStopped}
-	case r.failures > 0:
-		return nil, &unavailable{r.name, r.next.Sub(r.now()), r.failure}
-	}
-	return r.settled, nil
 }
 
 // Status tells how the value stands.
