@@ -31,6 +31,8 @@ type exchange struct {
 	secure bool // over TLS
 	fields fields
 
+	explaining bool // nobody waits for an answer: the checks must change nothing
+
 	// As the checks find it.
 	id        string     // request id: ours, or a trusted proxy's
 	trusted   bool       // peer is a trusted proxy

@@ -56,6 +56,14 @@ func (l Limit) bucket(x *exchange) string {
 	return l.of("ip", "", network(x.client))
 }
 
+// ask takes a token from x's bucket, or tells whether there is one.
+func (l Limit) ask(x *exchange) ratelimit.Decision {
+	if x.explaining {
+		return l.Limiter.Peek(l.bucket(x))
+	}
+	return l.Limiter.Allow(l.bucket(x))
+}
+
 // of joins the parts of a bucket's name; NUL stands in none but the last.
 func (l Limit) of(kind, issuer, value string) string {
 	return cut(strconv.Itoa(l.Number) + l.Key + "\x00" + kind + "\x00" + issuer + "\x00" + value)
@@ -92,10 +100,10 @@ func (p *Proxy) limits(x *exchange, early bool) error {
 		if l.early() != early {
 			continue
 		}
-		note := limitNote{l.Limiter, l.Limiter.Allow(l.bucket(x))}
+		note := limitNote{l.Limiter, l.ask(x)}
 		if !note.decision.Allowed {
 			x.limit = note
-			p.metrics.limited.WithLabelValues(x.route.Name, l.label()).Inc()
+			x.count(p.metrics.limited.WithLabelValues(x.route.Name, l.label()))
 			return tooMany(note, l.label())
 		}
 		if x.limit.limiter == nil || note.decision.Remaining < x.limit.decision.Remaining {

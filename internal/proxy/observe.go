@@ -172,6 +172,17 @@ func (m *Metrics) of(route string) series {
 	}
 }
 
+// count counts, unless the request is only explained.
+func (x *exchange) count(c prometheus.Counter) {
+	if !x.explaining {
+		c.Inc()
+	}
+}
+
+func (p *Proxy) countDeny(x *exchange, reason string) {
+	x.count(p.metrics.decisions.WithLabelValues(x.route.Name, "deny", reason))
+}
+
 // methodLabel bounds the method label: a caller may send any word.
 func methodLabel(method string) string {
 	switch method {

@@ -92,6 +92,17 @@ type Proxy struct {
 // maxHeaderLines bounds the field lines of a request's header.
 const maxHeaderLines = 200
 
+// The checks by name, as log lines, [Proxy.Explain] and test cases have them.
+const (
+	checkNormalise      = "normalise"
+	checkRoute          = "route"
+	checkLimitAddress   = "limit_address"
+	checkAuthenticate   = "authenticate"
+	checkAuthorise      = "authorise"
+	checkLimitPrincipal = "limit_principal"
+	checkInject         = "inject" // made by the RoundTripper, and by Explain
+)
+
 // check is one thing asked of every request; an error refuses it.
 type check struct {
 	name string
@@ -121,8 +132,8 @@ func New(o Options) (*Proxy, error) {
 		p.metrics = NewMetrics(prometheus.NewRegistry())
 	}
 	p.checks = []check{
-		{"path", p.normalise}, {"route", p.find}, {"rate by address", p.limitAddress},
-		{"authentication", p.authenticate}, {"authorisation", p.authorise}, {"rate by principal", p.limitPrincipal},
+		{checkNormalise, p.normalise}, {checkRoute, p.find}, {checkLimitAddress, p.limitAddress},
+		{checkAuthenticate, p.authenticate}, {checkAuthorise, p.authorise}, {checkLimitPrincipal, p.limitPrincipal},
 	}
 	routes := make([]*route, len(o.Routes))
 	for i, r := range o.Routes {
@@ -140,7 +151,7 @@ func New(o Options) (*Proxy, error) {
 }
 
 // ServeHTTP asks the checks of CONTRACT.md section 4 in their order; the first
-// refusal ends the request.
+// refusal ends the request. [Proxy.Explain] asks the same list.
 func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x := p.newExchange(r)
 	rec := p.observe(w, x)
@@ -222,16 +233,16 @@ func (p *Proxy) limitPrincipal(x *exchange) error { return p.limits(x, false) }
 // authenticate finds out who calls (CONTRACT 4.4).
 func (p *Proxy) authenticate(x *exchange) error {
 	if len(x.fields.Values("Authorization")) > 1 {
-		p.metrics.decisions.WithLabelValues(x.route.Name, "deny", auth.Reason(auth.ErrMultiple)).Inc()
+		p.countDeny(x, auth.Reason(auth.ErrMultiple))
 		return unauthenticated(auth.ErrMultiple)
 	}
 	if x.route.Auth == nil {
-		x.route.series.public.Inc()
+		x.count(x.route.series.public)
 		return nil
 	}
 	principal, err := x.route.Auth.Authenticate(x.fields)
 	if err != nil {
-		p.metrics.decisions.WithLabelValues(x.route.Name, "deny", auth.Reason(err)).Inc()
+		p.countDeny(x, auth.Reason(err))
 		return unauthenticated(err)
 	}
 	x.principal = principal
@@ -253,10 +264,10 @@ func (p *Proxy) authorise(x *exchange) error {
 	}
 	if err != nil {
 		refused := unauthorised(err)
-		p.metrics.decisions.WithLabelValues(x.route.Name, "deny", reasonOf(refused)).Inc()
+		p.countDeny(x, reasonOf(refused))
 		return refused
 	}
-	x.route.series.allowed.Inc()
+	x.count(x.route.series.allowed)
 	return nil
 }
 

@@ -49,6 +49,7 @@ type Limiter struct {
 	burst  int
 	item   string // the quoted name, as it begins a RateLimit header
 	policy string
+	text   string
 }
 
 // Limiter returns a limiter whose buckets live in t. Limiters made from equal
@@ -68,6 +69,7 @@ func (t *Table) Limiter(l Limit) (*Limiter, error) {
 		rate:   rate.Limit(float64(l.Count) / l.Per.Seconds()),
 		burst:  l.Burst,
 		item:   item,
+		text:   fmt.Sprintf("%d/%s, burst %d", l.Count, l.Per, l.Burst),
 		policy: item + ";q=" + strconv.Itoa(l.Burst) + ";w=" + strconv.FormatInt(seconds(l.Per), 10),
 	}, nil
 }
@@ -77,6 +79,15 @@ func (t *Table) Limiter(l Limit) (*Limiter, error) {
 func (l *Limiter) Allow(key string) Decision {
 	return l.table.take(l, key)
 }
+
+// Peek returns what Allow would, and takes nothing.
+func (l *Limiter) Peek(key string) Decision {
+	return l.table.peek(l, key)
+}
+
+// String tells the limit in the words of the configuration, as in "10/1m0s,
+// burst 20".
+func (l *Limiter) String() string { return l.text }
 
 // Policy is the value of the RateLimit-Policy header
 // (draft-ietf-httpapi-ratelimit-headers): burst as quota, and the rate's own

@@ -76,9 +76,7 @@ func NewTable(maxKeys int, now func() time.Time) *Table {
 // under it and never goes back, because rate.Limiter makes up tokens when it is
 // asked about an earlier time after a later one (golang/go#56287).
 func (t *Table) take(l *Limiter, text string) Decision {
-	key := bucketKey{maphash.String(t.seeds[0], text) ^ l.id[0], maphash.String(t.seeds[1], text) ^ l.id[1]}
-	s := &t.shards[key[0]&uint64(len(t.shards)-1)]
-
+	key, s := t.find(l, text)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if now := t.now(); now.After(s.now) {
@@ -91,6 +89,34 @@ func (t *Table) take(l *Limiter, text string) Decision {
 	}
 	allowed := b.AllowN(s.now, 1)
 	return l.decision(allowed, b.TokensAt(s.now))
+}
+
+// find returns the bucket's name, and the shard it is in.
+func (t *Table) find(l *Limiter, text string) (bucketKey, *shard) {
+	key := bucketKey{maphash.String(t.seeds[0], text) ^ l.id[0], maphash.String(t.seeds[1], text) ^ l.id[1]}
+	return key, &t.shards[key[0]&uint64(len(t.shards)-1)]
+}
+
+// peek is take without taking: no bucket is made, emptied or found more recently
+// used.
+func (t *Table) peek(l *Limiter, text string) Decision {
+	key, s := t.find(l, text)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := t.now()
+	if now.Before(s.now) {
+		now = s.now
+	}
+	b, ok := s.buckets.Peek(key)
+	if !ok {
+		b = bucket{t.open(s, l, key), l}
+	}
+	tokens := b.TokensAt(now)
+	allowed := tokens >= 1
+	if allowed {
+		tokens--
+	}
+	return l.decision(allowed, tokens)
 }
 
 // open returns a bucket that is full but for the debt in its slot.

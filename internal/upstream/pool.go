@@ -48,3 +48,6 @@ func (p *Pool) Next() *url.URL {
 	}
 	return p.servers[(p.next.Add(1)-1)%uint64(len(p.servers))]
 }
+
+// Servers returns all servers of the pool. The caller must not change them.
+func (p *Pool) Servers() []*url.URL { return p.servers }

@@ -1,0 +1,138 @@
+package gateway_test
+
+import (
+	"errors"
+	"io"
+	"log/slog"
+	"strings"
+	"testing"
+
+	"github.com/sallyport/sallyport/internal/gateway"
+	"github.com/sallyport/sallyport/internal/proxy"
+)
+
+// explained builds a gateway that serves nothing, to ask it.
+func explained(t testing.TB, text string, env environment) *gateway.Gateway {
+	t.Helper()
+	if _, ok := env["JWT_KEY"]; !ok {
+		env["JWT_KEY"] = hmacKey
+	}
+	g, err := gateway.Build(parse(t, text, env), gateway.Options{Log: slog.New(slog.DiscardHandler), Stdout: io.Discard, Stderr: io.Discard, LookupEnv: env.lookup})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := g.Ready(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return g
+}
+
+func ask(t testing.TB, g *gateway.Gateway, method, url string, headers ...string) proxy.Explanation {
+	t.Helper()
+	q := gateway.Question{Method: method, URL: url}
+	for _, h := range headers {
+		name, value, _ := strings.Cut(h, ": ")
+		q.Headers = append(q.Headers, gateway.Header{Name: name, Value: value})
+	}
+	e, err := g.Explain(q)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e
+}
+
+const explainConfig = head + `
+credentials:
+  crm: {type: static, token: "${secret:crm/token}"}
+  missing: {type: static, token: "${secret:no/where}", header: X-Key}
+routes:
+  - name: orders
+    hosts: [orders.example.com]
+    path: /orders/*
+    methods: [GET]
+    auth: {issuers: [test], scopes: [orders:read], claims: {tenant: [acme]}}
+    rate_limit: [{rate: 10/s, key: ip}, {rate: 1/1h, key: subject}]
+    inject: crm
+    upstream: {urls: [http://legacy-1:8080/base, http://legacy-2:8080/base], strip_prefix: /orders}
+  - {name: stuck, path: /stuck, auth: {issuers: [test]}, inject: [crm, missing], upstream: http://legacy:8080}
+  - {name: open, path: /open/*, auth: public, upstream: http://legacy:8080}
+`
+
+// Each request is refused by the check named, and the reason has the words.
+func TestExplainNamesTheCheckThatRefuses(t *testing.T) {
+	t.Parallel()
+	g := explained(t, explainConfig, environment{"CRM_TOKEN": "upstream-canary"})
+	acme := bearer(mint(t, map[string]any{"tenant": "acme"}))
+	for _, c := range []struct {
+		name, method, url string
+		headers           []string
+		status            int
+		route, check, why string
+	}{
+		{"path", "GET", "http://orders.example.com/orders/../x", nil, 400, "", "normalise", "dot segment"},
+		{"host", "GET", "http://orders.example.com:x/orders", nil, 400, "", "normalise", "host is not a host name"},
+		{"no route", "GET", "http://elsewhere.example.com/orders/1", nil, 404, "", "route", `host "elsewhere.example.com" and path /orders/1`},
+		{"method", "POST", "http://orders.example.com/orders/1", nil, 405, "", "route", "POST is not one of the methods here: GET, HEAD"},
+		{"no token", "GET", "http://orders.example.com/orders/1", nil, 401, "orders", "authenticate", "no credential"},
+		{"two tokens", "GET", "http://orders.example.com/orders/1", []string{acme, acme}, 400, "orders", "authenticate", "more than one"},
+		{"signature", "GET", "http://orders.example.com/orders/1", []string{acme[:len(acme)-4] + "AAAA"}, 401, "orders", "authenticate", "signature"},
+		{"expired", "GET", "http://orders.example.com/orders/1", []string{bearer(mint(t, map[string]any{"exp": 1}))}, 401, "orders", "authenticate", "expired"},
+		{"scope", "GET", "http://orders.example.com/orders/1", []string{bearer(mint(t, map[string]any{"scope": "other"}))}, 403, "orders", "authorise", "missing scope orders:read"},
+		{"claim", "GET", "http://orders.example.com/orders/1", []string{bearer(mint(t, map[string]any{"tenant": "evil"}))}, 403, "orders", "authorise", `"tenant"`},
+		{"credential", "GET", "/stuck", []string{acme}, 503, "stuck", "inject", "credential missing (static) is not to be had"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			e := ask(t, g, c.method, c.url, c.headers...)
+			if e.Decision != "deny" || e.Status != c.status || e.Route != c.route || len(e.Upstream) > 0 {
+				t.Errorf("%+v", e)
+			}
+			denied := false
+			for _, check := range e.Checks {
+				switch {
+				case check.Result == "deny":
+					if denied || check.Name != c.check || !strings.Contains(check.Reason, c.why) {
+						t.Errorf("%+v, want %s because of %q", check, c.check, c.why)
+					}
+					denied = true
+				case denied && check.Result != "skip":
+					t.Errorf("%s was asked after the refusal", check.Name)
+				}
+			}
+			if !denied || len(e.Checks) != 7 {
+				t.Errorf("%+v", e.Checks)
+			}
+		})
+	}
+}
+
+func TestExplainOfARequestThatPasses(t *testing.T) {
+	t.Parallel()
+	g := explained(t, explainConfig, environment{"CRM_TOKEN": "upstream-canary"})
+	e := ask(t, g, "GET", "https://orders.example.com/orders//%61?token=secret", bearer(mint(t, map[string]any{"tenant": "acme"})))
+	if e.Decision != "allow" || e.Status != 200 || e.Route != "orders" || strings.Join(e.Inject, " ") != "crm" {
+		t.Errorf("%+v", e)
+	}
+	if got := strings.Join(e.Upstream, " "); got != "http://legacy-1:8080/base/a http://legacy-2:8080/base/a" {
+		t.Errorf("goes to %s", got)
+	}
+	open := ask(t, g, "GET", "/open/x")
+	for _, c := range open.Checks {
+		if skipped := c.Name != "normalise" && c.Name != "route"; open.Decision != "allow" || skipped != (c.Result == "skip") {
+			t.Errorf("%s: %+v", open.Decision, c)
+		}
+	}
+}
+
+func TestWhatIsNoRequestIsNotExplained(t *testing.T) {
+	t.Parallel()
+	g := explained(t, explainConfig, environment{})
+	for _, q := range []gateway.Question{
+		{URL: ""}, {URL: "orders.example.com/x"}, {URL: "ftp://a/x"}, {URL: "http://user:pass@a/x"}, {URL: "/a b"},
+		{URL: "/", Method: "G T"}, {URL: "/", Headers: []gateway.Header{{Name: "X", Value: "a\r\nHost: b"}}},
+		{URL: "/", Headers: []gateway.Header{{Name: "X Y", Value: "a"}}}, {URL: "/", Headers: []gateway.Header{{Name: "Host", Value: "a"}, {Name: "host", Value: "b"}}},
+	} {
+		if e, err := g.Explain(q); !errors.Is(err, gateway.ErrQuestion) {
+			t.Errorf("%+v: %+v, %v", q, e, err)
+		}
+	}
+}

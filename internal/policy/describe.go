@@ -1,0 +1,19 @@
+package policy
+
+import "strings"
+
+// String tells what p asks, as in "scopes orders:read, tenant=acme|globex";
+// empty where it asks nothing.
+func (p *Policy) String() string {
+	if p == nil {
+		return ""
+	}
+	var parts []string
+	if len(p.scopes) > 0 {
+		parts = append(parts, "scopes "+strings.Join(p.scopes, " "))
+	}
+	for _, r := range p.claims {
+		parts = append(parts, r.claim+"="+strings.Join(r.values, "|"))
+	}
+	return strings.Join(parts, ", ")
+}
