@@ -29,7 +29,8 @@ const module = "github.com/sallyport/sallyport/"
 var rooms = map[string][]string{
 	"github.com/golang-jwt/jwt":           {"token"},
 	"github.com/go-jose/go-jose":          {"token"},
-	"github.com/go-json-experiment/json":  {"token", "secrets", "credentials"},
+	"github.com/go-json-experiment/json":  {"auth", "token", "secrets", "credentials"},
+	"golang.org/x/crypto":                 {"crypto"},
 	"golang.org/x/oauth2":                 {"credentials"},
 	"golang.org/x/time":                   {"ratelimit"},
 	"github.com/hashicorp/golang-lru":     {"ratelimit"},
