@@ -1,20 +1,9 @@
-// Package admin answers how the gateway is doing, on the operators' listener.
-//
-// # Security
-//
-// The probes and /metrics ask for no token and tell no secret, path or inner
-// answer: components by name, states by fixed words. Everything else is 404.
 package admin
 
 import (
 	"encoding/json"
 	"net/http"
 	"time"
-
-	"github.com/go-chi/chi/v5"
-	"github.com/go-chi/chi/v5/middleware"
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
 // State is how a component, or the whole, is.
@@ -71,23 +60,6 @@ func (h Health) Overall() State {
 	return worst
 }
 
-// Options are what the admin listener tells of.
-type Options struct {
-	Health   func() Health
-	Gatherer prometheus.Gatherer
-}
-
-// New returns the admin listener's handler.
-func New(o Options) http.Handler {
-	r := chi.NewRouter()
-	r.Use(middleware.GetHead)
-	r.Get("/livez", live)
-	r.Get("/healthz", live)
-	r.Get("/readyz", ready(o.Health))
-	r.Method(http.MethodGet, "/metrics", promhttp.HandlerFor(o.Gatherer, promhttp.HandlerOpts{MaxRequestsInFlight: 4, Timeout: 10 * time.Second}))
-	return r
-}
-
 func live(w http.ResponseWriter, _ *http.Request) { write(w, http.StatusOK, report{Status: OK}) }
 
 // report is the body of a probe's answer.
@@ -130,9 +102,9 @@ func details(components []Component, verbose bool) []detail {
 	return list
 }
 
-func write(w http.ResponseWriter, status int, body report) {
+// write answers with body as JSON.
+func write(w http.ResponseWriter, status int, body any) {
 	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(status)
 	_ = json.NewEncoder(w).Encode(body) // the asker is gone if this fails
 }

@@ -61,7 +61,10 @@ type Gateway struct {
 	tls      *certificates
 	registry *prometheus.Registry
 
-	state lifecycle
+	backend string // name of the secret backend
+	version Version
+	started time.Time
+	state   lifecycle
 }
 
 // loop is a background task with a name for the log.
@@ -94,7 +97,7 @@ func Build(c *config.Config, o Options) (*Gateway, error) {
 		Gateway: &Gateway{
 			config: c, log: telemetry.Discard(o.Log), registry: prometheus.NewRegistry(),
 			issuers: make(map[string]*issuer), credentials: make(map[string]credentials.Credential),
-			closeLog: func() error { return nil },
+			closeLog: func() error { return nil }, version: o.Version, started: time.Now(),
 		},
 		options:    o,
 		transports: make(map[transportKey]*http.Transport),
@@ -136,6 +139,7 @@ func (b *builder) secrets() error {
 	if err != nil {
 		return b.place("secrets.backend", err)
 	}
+	b.backend = backend.Name()
 	b.log.Info("secret backend chosen", "backend", backend.Name(), "why", why)
 	b.store = secrets.NewStore(backend, secrets.Options{
 		Refresh: b.config.Secrets.Refresh, MaxStale: unlessZero(b.config.Secrets.MaxStale),
@@ -163,11 +167,11 @@ func unlessZero(d time.Duration) time.Duration {
 }
 
 // value is the live value of a secret place.
-func (b *builder) value(s config.Secret) *secrets.Value {
+func (g *Gateway) value(s config.Secret) *secrets.Value {
 	if literal, ok := s.Literal(); ok {
 		return secrets.Fixed(secrets.NewSecret(literal))
 	}
-	return b.store.Watch(secrets.Reference{Path: s.Path, Field: s.Field})
+	return g.store.Watch(secrets.Reference{Path: s.Path, Field: s.Field})
 }
 
 func (b *builder) certificates() {

@@ -17,7 +17,6 @@ import (
 	"golang.org/x/net/netutil"
 	"golang.org/x/sync/errgroup"
 
-	"github.com/sallyport/sallyport/internal/admin"
 	"github.com/sallyport/sallyport/internal/proxy"
 )
 
@@ -84,7 +83,7 @@ func (g *Gateway) Run(ctx context.Context, on Listeners) error {
 	logging := g.startLog()
 	defer logging()
 
-	clients, operators := g.clientServer(life), g.adminServer(life)
+	clients, operators := g.clientServer(life), g.adminServer(life, on.Admin)
 	failed := make(chan error, 2)
 	go func() { failed <- g.serveClients(clients, on.Clients) }()
 	if on.Admin != nil {
@@ -222,31 +221,6 @@ func unlessClosed(err error) error {
 		return nil
 	}
 	return err
-}
-
-func (g *Gateway) adminServer(life context.Context) *http.Server {
-	return &http.Server{
-		Handler:           admin.New(admin.Options{Health: g.Health, Gatherer: g.registry}),
-		ReadHeaderTimeout: 5 * time.Second,
-		ReadTimeout:       10 * time.Second,
-		WriteTimeout:      60 * time.Second,
-		IdleTimeout:       time.Minute,
-		MaxHeaderBytes:    16 << 10,
-		BaseContext:       func(net.Listener) context.Context { return life },
-		ErrorLog:          quietly(g.log),
-	}
-}
-
-// sayAdmin tells where the probes are, and warns of an open admin listener.
-func (g *Gateway) sayAdmin(l net.Listener) {
-	if l == nil {
-		g.log.Info("admin listener is off")
-		return
-	}
-	g.log.Info("admin serves", "address", l.Addr().String())
-	if addr, ok := l.Addr().(*net.TCPAddr); ok && !addr.IP.IsLoopback() && g.config.Admin.Token.IsZero() {
-		g.log.Warn("admin listens beyond this machine without admin.token: only the probes and /metrics are served")
-	}
 }
 
 // quietly turns net/http's own complaints (a handshake that failed, a caller
