@@ -1,53 +1,98 @@
 package auth
 
 import (
+	"context"
 	"errors"
-
-	"github.com/sallyport/sallyport/internal/token"
+	"slices"
 )
+
+// Kind is one kind of credential that a route accepts: tokens of issuers
+// ([Tokens]), API keys, certificates of TLS clients. Each has a file of its own
+// with a constructor that returns a Kind.
+//
+// To add one: say in places where its credentials may stand (what stands in a
+// header, cookie or parameter named there is taken away before the upstream), in
+// scheme how it is asked for, and judge one credential in authenticate. That
+// never waits, but for an answer that is about this one credential and cannot be
+// had before; its errors are of this package's kinds, for which refuse and its
+// reasons are there; what decides and is not to be had now is ErrUnavailable.
+type Kind interface {
+	// places are where its credentials may stand.
+	places() []Place
+	// scheme names it in a challenge (RFC 9110, section 11.3): Bearer, ApiKey;
+	// "" for one that no header field can ask for.
+	scheme() string
+	// authenticate judges a credential that stands in one of its places.
+	authenticate(ctx context.Context, c credential) (*Principal, error)
+}
 
 // Authenticator finds out who calls a route. It is safe for use by many
 // goroutines at once.
 type Authenticator struct {
-	issuers map[string][]*Issuer // by iss
+	kinds  []Kind
+	all    []Place          // of all kinds, each once
+	at     map[Place][]Kind // which kinds may stand where
+	scheme string
 }
 
-// NewAuthenticator returns one that accepts the tokens of these issuers; without
-// any it accepts none. Where two have the same iss, a token that either accepts
-// is accepted.
-func NewAuthenticator(issuers ...*Issuer) *Authenticator {
-	a := &Authenticator{issuers: make(map[string][]*Issuer)}
-	for _, i := range issuers {
-		a.issuers[i.issuer] = append(a.issuers[i.issuer], i)
+// NewAuthenticator returns one that accepts credentials of these kinds; without
+// any it accepts none. Where two kinds share a place, one that either accepts is
+// accepted.
+func NewAuthenticator(kinds ...Kind) *Authenticator {
+	a := &Authenticator{kinds: kinds, at: make(map[Place][]Kind)}
+	for _, kind := range kinds {
+		for _, place := range kind.places() {
+			if len(a.at[place]) == 0 {
+				a.all = append(a.all, place)
+			}
+			if !slices.Contains(a.at[place], kind) {
+				a.at[place] = append(a.at[place], kind)
+			}
+		}
+		if a.scheme == "" || kind.scheme() == bearer {
+			a.scheme = kind.scheme()
+		}
 	}
 	return a
 }
 
-// Authenticate returns who calls. It never waits. Its error is of one of this
-// package's kinds.
-func (a *Authenticator) Authenticate(h Fields) (*Principal, error) {
-	raw, err := bearerToken(h)
+// Places returns where credentials may stand. What stands there is the
+// gateway's, whether it was accepted or not, and no upstream's.
+func (a *Authenticator) Places() []Place { return slices.Clone(a.all) }
+
+// Scheme is what a challenge asks for (RFC 9110, section 11.6.1): Bearer where
+// tokens are accepted, ApiKey where only API keys are.
+func (a *Authenticator) Scheme() string {
+	if a.scheme == "" {
+		return bearer
+	}
+	return a.scheme
+}
+
+// Authenticate returns who calls. Its error is of one of this package's kinds.
+// It waits for nothing but, where a token has to be introspected, the answer
+// about that token; then at most until ctx ends.
+func (a *Authenticator) Authenticate(ctx context.Context, r Request) (*Principal, error) {
+	c, err := find(a.all, r)
 	if err != nil {
 		return nil, err
 	}
-	parsed, err := token.Parse(raw)
-	if err != nil {
-		return nil, refuseParse(err)
-	}
-	named := a.issuers[parsed.Claims.Issuer]
-	if len(named) == 0 {
-		return nil, refuse(reasonIssuer, "iss %.80q is not of an issuer of this route", parsed.Claims.Issuer)
-	}
 	var refused error
-	for _, issuer := range named {
-		principal, err := issuer.authenticate(parsed)
+	for _, kind := range a.at[c.place] {
+		principal, err := kind.authenticate(ctx, c)
 		if err == nil {
 			return principal, nil
 		}
-		// While one of them cannot answer, nobody knows that all would refuse.
-		if refused == nil || errors.Is(err, ErrKeysUnavailable) {
-			refused = err
-		}
+		refused = worse(refused, err)
 	}
 	return nil, refused
+}
+
+// worse returns the refusal to tell of, of those who might have accepted. While
+// one of them cannot answer, nobody knows that all would refuse.
+func worse(before, err error) error {
+	if before == nil || errors.Is(err, ErrUnavailable) && !errors.Is(before, ErrUnavailable) {
+		return err
+	}
+	return before
 }

@@ -17,9 +17,9 @@ func TestJWTClaims(t *testing.T) {
 	now := time.Unix(1_800_000_000, 0)
 	at := func(d time.Duration) int64 { return now.Add(d).Unix() }
 	o := IssuerOptions{Leeway: 30 * time.Second, Now: func() time.Time { return now }}
-	a := NewAuthenticator(newIssuer(t, o))
+	a := accepting(newIssuer(t, o))
 	o.MaxLifetime = 24 * time.Hour
-	short := NewAuthenticator(newIssuer(t, o))
+	short := accepting(newIssuer(t, o))
 	for _, c := range []struct {
 		name    string
 		changes map[string]any
@@ -76,7 +76,7 @@ func TestJWTClaims(t *testing.T) {
 					delete(all, name)
 				}
 			}
-			_, err := a.Authenticate(bearer(forgeClaims(t, all)))
+			_, err := a.Authenticate(t.Context(), bearerOf(forgeClaims(t, all)))
 			wantReason(t, err, c.want)
 		})
 	}
@@ -90,12 +90,12 @@ func TestJWTClaims(t *testing.T) {
 		"without iat":     {map[string]any{"exp": at(time.Minute)}, "claims"},
 	} {
 		t.Run("jwtclaims-14 "+name, func(t *testing.T) {
-			_, err := short.Authenticate(bearer(forgeClaims(t, claims(c.changes))))
+			_, err := short.Authenticate(t.Context(), bearerOf(forgeClaims(t, claims(c.changes))))
 			wantReason(t, err, c.want)
 		})
 	}
 	for _, payload := range []string{`[1]`, `null`, `"x"`, `{}{}`, `{}x`, "\ufeff{}", ``, `{/**/}`} {
-		_, err := a.Authenticate(bearer(forge(testSecret, `{"alg":"HS256"}`, payload)))
+		_, err := a.Authenticate(t.Context(), bearerOf(forge(testSecret, `{"alg":"HS256"}`, payload)))
 		if why := Reason(err); why != "malformed" && why != "issuer" {
 			t.Errorf("jwtclaims-12 %q: %v", payload, err)
 		}
@@ -104,7 +104,7 @@ func TestJWTClaims(t *testing.T) {
 		"jwtclaims-06 exp twice":     `{"iss":"` + testIssuer + `","aud":"` + testAudience + `","sub":"alice","exp":1,"exp":9999999999}`,
 		"jwtclaims-13 invalid UTF-8": `{"iss":"` + testIssuer + `","aud":"` + testAudience + `","exp":9999999999,"sub":"a` + "\xff" + `"}`,
 	} {
-		_, err := a.Authenticate(bearer(forge(testSecret, `{"alg":"HS256"}`, payload)))
+		_, err := a.Authenticate(t.Context(), bearerOf(forge(testSecret, `{"alg":"HS256"}`, payload)))
 		if Reason(err) != "malformed" {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -114,24 +114,24 @@ func TestJWTClaims(t *testing.T) {
 // jwtenc-05 to 08, as far as a request can carry them.
 func TestJWTEncodings(t *testing.T) {
 	t.Parallel()
-	a := NewAuthenticator(newIssuer(t, IssuerOptions{}))
+	a := accepting(newIssuer(t, IssuerOptions{}))
 	payload := string(toJSON(t, claims(nil)))
 	good := forge(testSecret, `{"alg":"HS256"}`, payload)
 	for name, h := range map[string]fields{
-		"jwtenc-01 padded":                         bearer(good + "="),
-		"jwtenc-02 standard alphabet":              bearer(good[:len(good)-2] + "+/"),
-		"jwtenc-05 four parts":                     bearer(good + ".x"),
-		"jwtenc-06 over the cap":                   bearer(good + strings.Repeat("A", token.MaxSize)),
-		"jwtenc-07 alg twice":                      bearer(forge(testSecret, `{"alg":"none","alg":"HS256"}`, payload)),
-		"jwtenc-07 ALG":                            bearer(forge(testSecret, `{"ALG":"HS256"}`, payload)),
-		"jwtenc-07 trailing {}":                    bearer(forge(testSecret, `{"alg":"HS256"}{}`, payload)),
-		"jwtenc-07 64 KB header":                   bearer(forge(testSecret, `{"alg":"HS256","x":"`+strings.Repeat("x", 64<<10)+`"}`, payload)),
-		"jwtenc-08 header an array":                bearer(forge(testSecret, `["HS256"]`, payload)),
-		"jwtenc-08 header empty":                   bearer(forge(testSecret, ``, payload)),
-		"jwtenc-08 header not JSON":                bearer(forge(testSecret, `HS256`, payload)),
+		"jwtenc-01 padded":                         bearerOf(good + "="),
+		"jwtenc-02 standard alphabet":              bearerOf(good[:len(good)-2] + "+/"),
+		"jwtenc-05 four parts":                     bearerOf(good + ".x"),
+		"jwtenc-06 over the cap":                   bearerOf(good + strings.Repeat("A", token.MaxSize)),
+		"jwtenc-07 alg twice":                      bearerOf(forge(testSecret, `{"alg":"none","alg":"HS256"}`, payload)),
+		"jwtenc-07 ALG":                            bearerOf(forge(testSecret, `{"ALG":"HS256"}`, payload)),
+		"jwtenc-07 trailing {}":                    bearerOf(forge(testSecret, `{"alg":"HS256"}{}`, payload)),
+		"jwtenc-07 64 KB header":                   bearerOf(forge(testSecret, `{"alg":"HS256","x":"`+strings.Repeat("x", 64<<10)+`"}`, payload)),
+		"jwtenc-08 header an array":                bearerOf(forge(testSecret, `["HS256"]`, payload)),
+		"jwtenc-08 header empty":                   bearerOf(forge(testSecret, ``, payload)),
+		"jwtenc-08 header not JSON":                bearerOf(forge(testSecret, `HS256`, payload)),
 		"a JWT with an Authorization scheme twice": {"Authorization": {"Bearer Bearer " + good}},
 	} {
-		_, err := a.Authenticate(h)
+		_, err := a.Authenticate(t.Context(), h)
 		if Reason(err) != "malformed" {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -156,8 +156,8 @@ func TestScopes(t *testing.T) {
 		{map[string]any{"scope": "a"}, []string{}, "[]"},
 		{map[string]any{"scope": []string{}}, nil, "[]"},
 	} {
-		a := NewAuthenticator(newIssuer(t, IssuerOptions{ScopeClaims: c.from}))
-		p, err := a.Authenticate(bearer(forgeClaims(t, claims(c.changes))))
+		a := accepting(newIssuer(t, IssuerOptions{ScopeClaims: c.from}))
+		p, err := a.Authenticate(t.Context(), bearerOf(forgeClaims(t, claims(c.changes))))
 		if err != nil || fmt.Sprint(p.Scopes) != c.want {
 			t.Errorf("%v: %v, %v; want %s", c.changes, p, err, c.want)
 		}
@@ -166,9 +166,9 @@ func TestScopes(t *testing.T) {
 
 func TestAnyAudience(t *testing.T) {
 	t.Parallel()
-	a := NewAuthenticator(newIssuer(t, IssuerOptions{Audiences: []string{"*"}}))
+	a := accepting(newIssuer(t, IssuerOptions{Audiences: []string{"*"}}))
 	for _, aud := range []any{nil, "x", []string{"a", "b"}, []string{}} {
-		if _, err := a.Authenticate(bearer(forgeClaims(t, claims(map[string]any{"aud": aud})))); err != nil {
+		if _, err := a.Authenticate(t.Context(), bearerOf(forgeClaims(t, claims(map[string]any{"aud": aud})))); err != nil {
 			t.Errorf("%v: %v", aud, err)
 		}
 	}
@@ -176,18 +176,18 @@ func TestAnyAudience(t *testing.T) {
 
 func TestRequiredClaims(t *testing.T) {
 	t.Parallel()
-	a := NewAuthenticator(newIssuer(t, IssuerOptions{RequiredClaims: []string{"tenant", "n"}}))
+	a := accepting(newIssuer(t, IssuerOptions{RequiredClaims: []string{"tenant", "n"}}))
 	for tenant, want := range map[string]string{
 		`"acme"`: "", `0`: "", `false`: "", `["a"]`: "", `{"a":null}`: "",
 		`""`: "claims", `null`: "claims", `[]`: "claims", `{}`: "claims",
 	} {
-		_, err := a.Authenticate(bearer(forgeClaims(t, claims(map[string]any{"tenant": json.RawMessage(tenant), "n": 1, "sub": nil}))))
+		_, err := a.Authenticate(t.Context(), bearerOf(forgeClaims(t, claims(map[string]any{"tenant": json.RawMessage(tenant), "n": 1, "sub": nil}))))
 		wantReason(t, err, want)
 	}
-	_, err := a.Authenticate(bearer(forgeClaims(t, claims(map[string]any{"tenant": "acme"}))))
+	_, err := a.Authenticate(t.Context(), bearerOf(forgeClaims(t, claims(map[string]any{"tenant": "acme"}))))
 	wantReason(t, err, "claims")
-	none := NewAuthenticator(newIssuer(t, IssuerOptions{RequiredClaims: []string{}}))
-	if p, err := none.Authenticate(bearer(forgeClaims(t, claims(map[string]any{"sub": nil})))); err != nil || p.Subject != "" {
+	none := accepting(newIssuer(t, IssuerOptions{RequiredClaims: []string{}}))
+	if p, err := none.Authenticate(t.Context(), bearerOf(forgeClaims(t, claims(map[string]any{"sub": nil})))); err != nil || p.Subject != "" {
 		t.Errorf("nothing required: %v, %v", p, err)
 	}
 }
@@ -197,7 +197,7 @@ func TestRequiredClaims(t *testing.T) {
 func TestMutatedClaimsNeverGiveMore(t *testing.T) {
 	t.Parallel()
 	now := time.Unix(1_800_000_000, 0)
-	a := NewAuthenticator(newIssuer(t, IssuerOptions{Now: func() time.Time { return now }}))
+	a := accepting(newIssuer(t, IssuerOptions{Now: func() time.Time { return now }}))
 	base := map[string]string{
 		"iss": `"` + testIssuer + `"`, "aud": `"` + testAudience + `"`, "sub": `"alice"`, "exp": "1800000600", "nbf": "1799999000", "iat": "1799999000", "scope": `"read"`,
 	}
@@ -223,7 +223,7 @@ func TestMutatedClaimsNeverGiveMore(t *testing.T) {
 		}
 		payload := "{" + strings.Join(members, ",") + "}"
 		// As the issuer signed it: what is accepted must be what it says.
-		if p, err := a.Authenticate(bearer(forge(testSecret, `{"alg":"HS256"}`, payload))); err == nil {
+		if p, err := a.Authenticate(t.Context(), bearerOf(forge(testSecret, `{"alg":"HS256"}`, payload))); err == nil {
 			accepted++
 			var plain struct {
 				Iss, Sub string
@@ -254,7 +254,7 @@ func TestMutatedClaimsNeverGiveMore(t *testing.T) {
 			if raw == original {
 				continue
 			}
-			if p, err := a.Authenticate(bearer(raw)); err == nil {
+			if p, err := a.Authenticate(t.Context(), bearerOf(raw)); err == nil {
 				t.Errorf("accepted without a signature: %s as %v", payload, p)
 			}
 		}

@@ -29,12 +29,19 @@ const (
 	testSecret   = "0123456789abcdef0123456789ABCDEF"
 )
 
-// fields is a request's header.
+// fields is a request that has a header only.
 type fields http.Header
 
-func (f fields) Values(name string) []string { return f[name] }
+func (f fields) Values(name string) []string       { return f[name] }
+func (f fields) Method() string                    { return "GET" }
+func (f fields) Host() string                      { return "orders.example.com" }
+func (f fields) Query() string                     { return "" }
+func (f fields) Certificates() []*x509.Certificate { return nil }
 
-func bearer(raw string) fields { return fields{"Authorization": {"Bearer " + raw}} }
+func bearerOf(raw string) fields { return fields{"Authorization": {"Bearer " + raw}} }
+
+// accepting is a route that takes the tokens of these issuers.
+func accepting(issuers ...*Issuer) *Authenticator { return NewAuthenticator(Tokens(issuers...)) }
 
 var rsaKey = sync.OnceValue(func() *rsa.PrivateKey {
 	k, err := rsa.GenerateKey(rand.Reader, 2048)

@@ -22,7 +22,7 @@ type KeySource interface {
 	// Lookup returns the keys with that kid, whatever they are for, and those
 	// without one that fit alg; for an empty kid all that fit alg. It never waits.
 	//
-	// An error, which wraps ErrKeysUnavailable, says that there may be more keys
+	// An error, which wraps ErrUnavailable, says that there may be more keys
 	// than those returned, and none of them can be had now.
 	Lookup(kid, alg string) ([]token.Key, error)
 }
@@ -36,6 +36,7 @@ type IssuerOptions struct {
 	Name           string // in the configuration
 	Issuer         string // the exact value of iss
 	Keys           []KeySource
+	From           []Place       // where its tokens may stand; nil: Authorization
 	Algorithms     []string      // empty: those each key is for
 	Audiences      []string      // one of these must be in aud; "*" accepts any
 	TokenTypes     []string      // typ, without case or "application/"; empty: any
@@ -51,6 +52,7 @@ type IssuerOptions struct {
 type Issuer struct {
 	name, issuer        string
 	keys                []KeySource
+	from                []Place
 	algorithms          []string
 	audiences           []string
 	types               []string // as normalType has them
@@ -66,8 +68,11 @@ type Issuer struct {
 // one of them. Keys that can be had already are looked at too.
 func NewIssuer(o IssuerOptions) (*Issuer, error) {
 	i := &Issuer{
-		name: o.Name, issuer: o.Issuer, keys: slices.Clone(o.Keys), algorithms: o.Algorithms, audiences: o.Audiences,
+		name: o.Name, issuer: o.Issuer, keys: slices.Clone(o.Keys), from: o.From, algorithms: o.Algorithms, audiences: o.Audiences,
 		required: o.RequiredClaims, scopes: o.ScopeClaims, leeway: o.Leeway, maxLifetime: o.MaxLifetime, now: o.Now, log: o.Log,
+	}
+	if i.from == nil {
+		i.from = []Place{Authorization}
 	}
 	if i.required == nil {
 		i.required = []string{"sub"}
@@ -222,8 +227,8 @@ func (i *Issuer) candidates(kid, alg string) (exact, open []token.Key, unavailab
 		keys, err := source.Lookup(kid, alg)
 		if err != nil {
 			unavailable = err
-			if !errors.Is(err, ErrKeysUnavailable) {
-				unavailable = fmt.Errorf("%w: %w", ErrKeysUnavailable, err)
+			if !errors.Is(err, ErrUnavailable) {
+				unavailable = fmt.Errorf("%w: %w", ErrUnavailable, err)
 			}
 		}
 		for _, key := range keys {

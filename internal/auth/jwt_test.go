@@ -23,11 +23,11 @@ import (
 
 func TestThePrincipalIsWhatTheTokenSays(t *testing.T) {
 	t.Parallel()
-	a := NewAuthenticator(newIssuer(t, IssuerOptions{Keys: []KeySource{static(t, fixed("2026-01", "HS256", []byte(testSecret)))}}))
+	a := accepting(newIssuer(t, IssuerOptions{Keys: []KeySource{static(t, fixed("2026-01", "HS256", []byte(testSecret)))}}))
 	exp := time.Now().Add(time.Minute).Unix()
 	raw := sign(t, signer(t, []byte(testSecret), "HS256", "2026-01"),
 		claims(map[string]any{"exp": exp, "scope": "b a b", "scp": []string{"c"}, "tenant": "acme", "n": 12345678901234567}))
-	p, err := a.Authenticate(bearer(raw))
+	p, err := a.Authenticate(t.Context(), bearerOf(raw))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -40,7 +40,7 @@ func TestThePrincipalIsWhatTheTokenSays(t *testing.T) {
 // The kinds, and that one who sends nothing learns nothing else.
 func TestKindsOfRefusal(t *testing.T) {
 	t.Parallel()
-	a := NewAuthenticator(newIssuer(t, IssuerOptions{}))
+	a := accepting(newIssuer(t, IssuerOptions{}))
 	good := forgeClaims(t, claims(nil))
 	for name, c := range map[string]struct {
 		h      fields
@@ -50,19 +50,19 @@ func TestKindsOfRefusal(t *testing.T) {
 		"nothing":       {fields{}, ErrNoCredential, "no_token"},
 		"two":           {fields{"Authorization": {"Bearer " + good, "Bearer " + good}}, ErrMultiple, "multiple_credentials"},
 		"Basic":         {fields{"Authorization": {"Basic YTpi"}}, ErrMalformed, "malformed"},
-		"not a JWT":     {bearer("opaque"), ErrInvalidToken, "malformed"},
-		"another iss":   {bearer(forgeClaims(t, claims(map[string]any{"iss": "https://evil.example/"}))), ErrInvalidToken, "issuer"},
-		"no iss":        {bearer(forgeClaims(t, claims(map[string]any{"iss": nil}))), ErrInvalidToken, "issuer"},
-		"another key":   {bearer(forge("another secret of thirty-two bytes", `{"alg":"HS256"}`, string(toJSON(t, claims(nil))))), ErrInvalidToken, "signature"},
-		"the right one": {bearer(good), nil, ""},
+		"not a JWT":     {bearerOf("opaque"), ErrInvalidToken, "malformed"},
+		"another iss":   {bearerOf(forgeClaims(t, claims(map[string]any{"iss": "https://evil.example/"}))), ErrInvalidToken, "issuer"},
+		"no iss":        {bearerOf(forgeClaims(t, claims(map[string]any{"iss": nil}))), ErrInvalidToken, "issuer"},
+		"another key":   {bearerOf(forge("another secret of thirty-two bytes", `{"alg":"HS256"}`, string(toJSON(t, claims(nil))))), ErrInvalidToken, "signature"},
+		"the right one": {bearerOf(good), nil, ""},
 	} {
-		_, err := a.Authenticate(c.h)
+		_, err := a.Authenticate(t.Context(), c.h)
 		if !errors.Is(err, c.kind) || (c.kind == nil) != (err == nil) {
 			t.Errorf("%s: %v, want %v", name, err, c.kind)
 		}
 		wantReason(t, err, c.reason)
 	}
-	if _, err := NewAuthenticator().Authenticate(bearer(good)); !errors.Is(err, ErrInvalidToken) {
+	if _, err := accepting().Authenticate(t.Context(), bearerOf(good)); !errors.Is(err, ErrNoCredential) { // no place of a route counts
 		t.Errorf("without issuers: %v", err)
 	}
 	if Reason(errors.New("x")) != "error" {
@@ -90,15 +90,15 @@ func TestJWTKeys(t *testing.T) {
 	t.Parallel()
 	payload := toJSON(t, claims(nil))
 	public := publicPEM(t, &rsaKey().PublicKey)
-	rs256 := NewAuthenticator(newIssuer(t, IssuerOptions{Keys: []KeySource{static(t, fixed("k", "", public))}, Algorithms: []string{"RS256"}}))
-	hs256 := NewAuthenticator(newIssuer(t, IssuerOptions{}))
+	rs256 := accepting(newIssuer(t, IssuerOptions{Keys: []KeySource{static(t, fixed("k", "", public))}, Algorithms: []string{"RS256"}}))
+	hs256 := accepting(newIssuer(t, IssuerOptions{}))
 	refused := func(a *Authenticator, raw, why string) func(*testing.T) {
 		return func(t *testing.T) {
-			_, err := a.Authenticate(bearer(raw))
+			_, err := a.Authenticate(t.Context(), bearerOf(raw))
 			wantReason(t, err, why)
 		}
 	}
-	if _, err := rs256.Authenticate(bearer(signRaw(t, `{"alg":"RS256","kid":"k"}`, payload, "RS256"))); err != nil {
+	if _, err := rs256.Authenticate(t.Context(), bearerOf(signRaw(t, `{"alg":"RS256","kid":"k"}`, payload, "RS256"))); err != nil {
 		t.Fatalf("control: %v", err)
 	}
 	b64 := base64.RawURLEncoding.EncodeToString
@@ -108,12 +108,12 @@ func TestJWTKeys(t *testing.T) {
 	t.Run("jwtkeys-03 PS256 where RS256 is listed", refused(rs256, signRaw(t, `{"alg":"PS256","kid":"k"}`, payload, "PS256"), "algorithm"))
 	t.Run("jwtkeys-04 HS256 secret as HS512", refused(hs256, forge(testSecret, `{"alg":"HS512"}`, string(payload)), "unknown_key"))
 	t.Run("jwtkeys-05 r and s zero", refused(
-		NewAuthenticator(newIssuer(t, IssuerOptions{Keys: []KeySource{static(t, fixed("", "", publicPEM(t, &newECKey(t).PublicKey)))}})),
+		accepting(newIssuer(t, IssuerOptions{Keys: []KeySource{static(t, fixed("", "", publicPEM(t, &newECKey(t).PublicKey)))}})),
 		b64([]byte(`{"alg":"ES256"}`))+"."+b64(payload)+"."+b64(make([]byte, 64)), "signature"))
 	t.Run("jwtkeys-04 P-256 key with ES384, ES512, ES256K", func(t *testing.T) {
-		a := NewAuthenticator(newIssuer(t, IssuerOptions{Keys: []KeySource{static(t, fixed("k", "", publicPEM(t, &newECKey(t).PublicKey)))}}))
+		a := accepting(newIssuer(t, IssuerOptions{Keys: []KeySource{static(t, fixed("k", "", publicPEM(t, &newECKey(t).PublicKey)))}}))
 		for _, alg := range []string{"ES384", "ES512", "ES256K"} {
-			_, err := a.Authenticate(bearer(b64([]byte(`{"alg":"`+alg+`","kid":"k"}`)) + "." + b64(payload) + "." + b64(make([]byte, 64))))
+			_, err := a.Authenticate(t.Context(), bearerOf(b64([]byte(`{"alg":"`+alg+`","kid":"k"}`))+"."+b64(payload)+"."+b64(make([]byte, 64))))
 			wantReason(t, err, "algorithm")
 		}
 	})
@@ -131,8 +131,8 @@ func TestJWTKeys(t *testing.T) {
 			t.Fatal(err)
 		}
 		raw := signed + "." + b64(append(r.FillBytes(make([]byte, 32)), s.FillBytes(make([]byte, 32))...))
-		a := NewAuthenticator(newIssuer(t, IssuerOptions{Keys: []KeySource{static(t, fixed("k", "", publicPEM(t, &newECKey(t).PublicKey)))}}))
-		_, err = a.Authenticate(bearer(raw))
+		a := accepting(newIssuer(t, IssuerOptions{Keys: []KeySource{static(t, fixed("k", "", publicPEM(t, &newECKey(t).PublicKey)))}}))
+		_, err = a.Authenticate(t.Context(), bearerOf(raw))
 		wantReason(t, err, "signature")
 	})
 	t.Run("jwtkeys-07 jku and x5u", func(t *testing.T) {
@@ -140,7 +140,7 @@ func TestJWTKeys(t *testing.T) {
 		evil := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { asked.Add(1) }))
 		defer evil.Close()
 		for _, name := range []string{"jku", "x5u"} {
-			_, err := rs256.Authenticate(bearer(signRaw(t, `{"alg":"RS256","kid":"evil","`+name+`":"`+evil.URL+`"}`, payload, "RS256")))
+			_, err := rs256.Authenticate(t.Context(), bearerOf(signRaw(t, `{"alg":"RS256","kid":"evil","`+name+`":"`+evil.URL+`"}`, payload, "RS256")))
 			wantReason(t, err, "unknown_key")
 		}
 		if asked.Load() != 0 {
@@ -148,7 +148,7 @@ func TestJWTKeys(t *testing.T) {
 		}
 	})
 	t.Run("jwtkeys-08 kid as SQL", refused(
-		NewAuthenticator(newIssuer(t, IssuerOptions{Keys: []KeySource{static(t, fixed("k", "HS256", []byte(testSecret)))}})),
+		accepting(newIssuer(t, IssuerOptions{Keys: []KeySource{static(t, fixed("k", "HS256", []byte(testSecret)))}})),
 		forge("1", `{"alg":"HS256","kid":"x' UNION SELECT '1';--"}`, string(payload)), "unknown_key"))
 	t.Run("jwtkeys-09 weak HMAC secrets", func(t *testing.T) {
 		for _, secret := range []string{"", "canary-secret", strings.Repeat("x", 31)} {
@@ -162,7 +162,7 @@ func TestJWTKeys(t *testing.T) {
 					t.Error(err)
 				}
 				i := newIssuer(t, IssuerOptions{Keys: []KeySource{source}})
-				_, err = NewAuthenticator(i).Authenticate(bearer(forge("", `{"alg":"HS256"}`, string(payload))))
+				_, err = accepting(i).Authenticate(t.Context(), bearerOf(forge("", `{"alg":"HS256"}`, string(payload))))
 				wantReason(t, err, "keys_unavailable")
 			} else if !errors.Is(err, token.ErrWeakKey) || strings.Contains(err.Error(), secret) {
 				t.Errorf("%q: %v, want ErrWeakKey", secret, err)
@@ -173,16 +173,16 @@ func TestJWTKeys(t *testing.T) {
 		other := "another secret of thirty-two bytes"
 		a := newIssuer(t, IssuerOptions{Name: "a", Issuer: "https://a.example/", Keys: []KeySource{static(t, fixed("1", "HS256", []byte(testSecret)))}})
 		b := newIssuer(t, IssuerOptions{Name: "b", Issuer: "https://b.example/", Keys: []KeySource{static(t, fixed("1", "HS256", []byte(other)))}})
-		both := NewAuthenticator(a, b)
+		both := accepting(a, b)
 		for iss, secret := range map[string]string{"https://a.example/": other, "https://b.example/": testSecret} {
-			_, err := both.Authenticate(bearer(forge(secret, `{"alg":"HS256","kid":"1"}`, string(toJSON(t, claims(map[string]any{"iss": iss}))))))
+			_, err := both.Authenticate(t.Context(), bearerOf(forge(secret, `{"alg":"HS256","kid":"1"}`, string(toJSON(t, claims(map[string]any{"iss": iss}))))))
 			wantReason(t, err, "signature")
 		}
-		raw := bearer(forge(other, `{"alg":"HS256","kid":"1"}`, string(toJSON(t, claims(map[string]any{"iss": "https://b.example/"})))))
-		if p, err := both.Authenticate(raw); err != nil || p.Issuer != "b" {
+		raw := bearerOf(forge(other, `{"alg":"HS256","kid":"1"}`, string(toJSON(t, claims(map[string]any{"iss": "https://b.example/"})))))
+		if p, err := both.Authenticate(t.Context(), raw); err != nil || p.Issuer != "b" {
 			t.Errorf("control: %v, %v", p, err)
 		}
-		_, err := NewAuthenticator(a).Authenticate(raw) // trusted, but not on this route
+		_, err := accepting(a).Authenticate(t.Context(), raw) // trusted, but not on this route
 		wantReason(t, err, "issuer")
 	})
 	t.Run("jwtkeys-11 weak RSA key in a JWKS", func(t *testing.T) {
@@ -190,8 +190,8 @@ func TestJWTKeys(t *testing.T) {
 		strong := signer(t, privatePEM(t, rsaKey()), "RS256", "strong")
 		weak := map[string]any{"kid": "weak", "n": b64(append([]byte{0x80}, make([]byte, 127)...))}
 		k := servedKeySet(t, KeySetOptions{Log: log.logger()}, setOf(t, jwk(t, strong, weak), jwk(t, strong, nil)))
-		a := NewAuthenticator(newIssuer(t, IssuerOptions{Keys: []KeySource{k}}))
-		_, err := a.Authenticate(bearer(signRaw(t, `{"alg":"RS256","kid":"weak"}`, payload, "RS256")))
+		a := accepting(newIssuer(t, IssuerOptions{Keys: []KeySource{k}}))
+		_, err := a.Authenticate(t.Context(), bearerOf(signRaw(t, `{"alg":"RS256","kid":"weak"}`, payload, "RS256")))
 		wantReason(t, err, "unknown_key")
 		if log.count(`"kid":"weak"`) != 1 || log.count("weak key") != 1 {
 			t.Errorf("no warning: %s", log.String())
@@ -205,10 +205,10 @@ func TestJWTKeys(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, n := range []int{0, 1, 16, 31} {
-			_, err := hs256.Authenticate(bearer(raw[:dot+1] + b64(signature[:n])))
+			_, err := hs256.Authenticate(t.Context(), bearerOf(raw[:dot+1]+b64(signature[:n])))
 			wantReason(t, err, "signature")
 		}
-		_, err = hs256.Authenticate(bearer(raw[:dot]))
+		_, err = hs256.Authenticate(t.Context(), bearerOf(raw[:dot]))
 		wantReason(t, err, "malformed")
 	})
 	t.Run("jwtkeys-13 keys for something else", func(t *testing.T) {
@@ -224,8 +224,8 @@ func TestJWTKeys(t *testing.T) {
 			{nil, ""},
 		} {
 			k := servedKeySet(t, KeySetOptions{}, setOf(t, jwk(t, published, c.change), spare))
-			_, err := NewAuthenticator(newIssuer(t, IssuerOptions{Keys: []KeySource{k}})).
-				Authenticate(bearer(signRaw(t, `{"alg":"RS256","kid":"k"}`, payload, "RS256")))
+			_, err := accepting(newIssuer(t, IssuerOptions{Keys: []KeySource{k}})).
+				Authenticate(t.Context(), bearerOf(signRaw(t, `{"alg":"RS256","kid":"k"}`, payload, "RS256")))
 			wantReason(t, err, c.want)
 		}
 	})
@@ -233,7 +233,7 @@ func TestJWTKeys(t *testing.T) {
 	t.Run("jwtkeys-15 one bit, one byte", func(t *testing.T) {
 		raw := []byte(forge(testSecret, `{"alg":"HS256"}`, string(payload)))
 		raw[len(raw)-10] ^= 1
-		_, err := hs256.Authenticate(bearer(string(raw)))
+		_, err := hs256.Authenticate(t.Context(), bearerOf(string(raw)))
 		if why := Reason(err); why != "signature" && why != "malformed" {
 			t.Error(err)
 		}
@@ -287,8 +287,8 @@ func TestConstructorRefusesWhatCouldNeverBeSafeOrNeverWork(t *testing.T) {
 
 func TestTokenTypes(t *testing.T) {
 	t.Parallel()
-	token := func(header string) fields { return bearer(forge(testSecret, header, string(toJSON(t, claims(nil))))) }
-	picky := NewAuthenticator(newIssuer(t, IssuerOptions{TokenTypes: []string{"at+jwt", "application/Custom"}}))
+	token := func(header string) fields { return bearerOf(forge(testSecret, header, string(toJSON(t, claims(nil))))) }
+	picky := accepting(newIssuer(t, IssuerOptions{TokenTypes: []string{"at+jwt", "application/Custom"}}))
 	for header, want := range map[string]string{
 		`{"alg":"HS256","typ":"at+jwt"}`:               "",
 		`{"alg":"HS256","typ":"AT+JWT"}`:               "",
@@ -303,10 +303,10 @@ func TestTokenTypes(t *testing.T) {
 		`{"alg":"HS256","typ":"at+jwt "}`:              "type",
 		`{"alg":"HS256","typ":"logout+jwt"}`:           "type",
 	} {
-		_, err := picky.Authenticate(token(header))
+		_, err := picky.Authenticate(t.Context(), token(header))
 		wantReason(t, err, want)
 	}
-	if _, err := NewAuthenticator(newIssuer(t, IssuerOptions{})).Authenticate(token(`{"alg":"HS256","typ":"anything"}`)); err != nil {
+	if _, err := accepting(newIssuer(t, IssuerOptions{})).Authenticate(t.Context(), token(`{"alg":"HS256","typ":"anything"}`)); err != nil {
 		t.Errorf("without token_types: %v", err)
 	}
 }
@@ -319,17 +319,17 @@ func TestWithoutKidAtMostFiveKeysAreTried(t *testing.T) {
 		entries = append(entries, fixed(fmt.Sprint("k", n), "HS256", fmt.Appendf(nil, "secret number %d of thirty-two bytes.", n)))
 		entries = append(entries, fixed(fmt.Sprint("e", n), "", publicPEM(t, &newECKey(t).PublicKey))) // these do not fit, and do not count
 	}
-	a := NewAuthenticator(newIssuer(t, IssuerOptions{Keys: []KeySource{static(t, entries...)}}))
+	a := accepting(newIssuer(t, IssuerOptions{Keys: []KeySource{static(t, entries...)}}))
 	for n := range 7 {
 		secret := fmt.Sprintf("secret number %d of thirty-two bytes.", n)
-		p, err := a.Authenticate(bearer(forge(secret, `{"alg":"HS256"}`, string(toJSON(t, claims(nil))))))
+		p, err := a.Authenticate(t.Context(), bearerOf(forge(secret, `{"alg":"HS256"}`, string(toJSON(t, claims(nil))))))
 		switch {
 		case n < 5 && (err != nil || p.KeyID != fmt.Sprint("k", n)):
 			t.Errorf("key %d: %v, %v", n, p, err)
 		case n >= 5 && Reason(err) != "signature":
 			t.Errorf("key %d: %v, %v", n, p, err)
 		}
-		if _, err := a.Authenticate(bearer(forge(secret, fmt.Sprintf(`{"alg":"HS256","kid":"k%d"}`, n), string(toJSON(t, claims(nil)))))); err != nil {
+		if _, err := a.Authenticate(t.Context(), bearerOf(forge(secret, fmt.Sprintf(`{"alg":"HS256","kid":"k%d"}`, n), string(toJSON(t, claims(nil)))))); err != nil {
 			t.Errorf("key %d by its kid: %v", n, err)
 		}
 	}
@@ -337,9 +337,9 @@ func TestWithoutKidAtMostFiveKeysAreTried(t *testing.T) {
 
 func TestAKeyWithoutKidFitsAnyToken(t *testing.T) {
 	t.Parallel()
-	a := NewAuthenticator(newIssuer(t, IssuerOptions{}))
+	a := accepting(newIssuer(t, IssuerOptions{}))
 	for _, header := range []string{`{"alg":"HS256"}`, `{"alg":"HS256","kid":""}`, `{"alg":"HS256","kid":"anything"}`} {
-		if p, err := a.Authenticate(bearer(forge(testSecret, header, string(toJSON(t, claims(nil)))))); err != nil || p.KeyID != "" {
+		if p, err := a.Authenticate(t.Context(), bearerOf(forge(testSecret, header, string(toJSON(t, claims(nil)))))); err != nil || p.KeyID != "" {
 			t.Errorf("%s: %v, %v", header, p, err)
 		}
 	}
@@ -360,8 +360,8 @@ func TestTheIssuersAlgorithmsNarrowItsKeys(t *testing.T) {
 		{[]string{"PS256"}, "PS256", ""}, {[]string{"PS256"}, "RS256", "algorithm"},
 		{[]string{"RS256", "PS256"}, "PS256", ""}, {[]string{"ES256", "RS256"}, "RS256", ""},
 	} {
-		a := NewAuthenticator(newIssuer(t, IssuerOptions{Algorithms: c.listed, Keys: []KeySource{static(t, fixed("", "", public))}}))
-		_, err := a.Authenticate(bearer(signRaw(t, `{"alg":"`+c.alg+`"}`, payload, c.alg)))
+		a := accepting(newIssuer(t, IssuerOptions{Algorithms: c.listed, Keys: []KeySource{static(t, fixed("", "", public))}}))
+		_, err := a.Authenticate(t.Context(), bearerOf(signRaw(t, `{"alg":"`+c.alg+`"}`, payload, c.alg)))
 		wantReason(t, err, c.want)
 	}
 }
@@ -371,25 +371,25 @@ func TestTwoIssuersOfOneISS(t *testing.T) {
 	mine := newIssuer(t, IssuerOptions{Name: "mine"})
 	theirs := newIssuer(t, IssuerOptions{Name: "theirs", Audiences: []string{"billing"}})
 	down := newIssuer(t, IssuerOptions{Name: "down", Keys: []KeySource{static(t, fixed("", "", nil))}})
-	raw := bearer(forgeClaims(t, claims(map[string]any{"aud": "billing"})))
-	if p, err := NewAuthenticator(mine, theirs).Authenticate(raw); err != nil || p.Issuer != "theirs" {
+	raw := bearerOf(forgeClaims(t, claims(map[string]any{"aud": "billing"})))
+	if p, err := accepting(mine, theirs).Authenticate(t.Context(), raw); err != nil || p.Issuer != "theirs" {
 		t.Errorf("%v, %v", p, err)
 	}
-	_, err := NewAuthenticator(mine).Authenticate(raw)
+	_, err := accepting(mine).Authenticate(t.Context(), raw)
 	wantReason(t, err, "audience")
-	_, err = NewAuthenticator(mine, down).Authenticate(raw)
+	_, err = accepting(mine, down).Authenticate(t.Context(), raw)
 	wantReason(t, err, "keys_unavailable")
 }
 
 // THREATS, issuer separation: iss look-alikes.
 func TestISSIsExact(t *testing.T) {
 	t.Parallel()
-	a := NewAuthenticator(newIssuer(t, IssuerOptions{}))
+	a := accepting(newIssuer(t, IssuerOptions{}))
 	for _, iss := range []string{
 		"https://idp.example.com", "https://idp.example.com//", "HTTPS://idp.example.com/", "https://IDP.example.com/", "https://idp.example.com/ ",
 		"https://idp.example.com/\u0000", "https://idp.example.com.evil.example/", "https://idp.example.com:443/", "https://idp.example.com/?", "http://idp.example.com/", "corp",
 	} {
-		_, err := a.Authenticate(bearer(forgeClaims(t, claims(map[string]any{"iss": iss}))))
+		_, err := a.Authenticate(t.Context(), bearerOf(forgeClaims(t, claims(map[string]any{"iss": iss}))))
 		wantReason(t, err, "issuer")
 	}
 }

@@ -107,7 +107,7 @@ func NewKeySet(o KeySetOptions) (*KeySet, error) {
 func (k *KeySet) Lookup(kid, alg string) ([]token.Key, error) {
 	f := k.current.Load()
 	if f == nil || k.tooOld(f) {
-		return nil, fmt.Errorf("%w: key set %s", ErrKeysUnavailable, k.shown)
+		return nil, fmt.Errorf("%w: key set %s", ErrUnavailable, k.shown)
 	}
 	var found []token.Key
 	for _, key := range f.all {

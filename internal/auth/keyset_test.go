@@ -32,7 +32,7 @@ func newKeySetTest(t *testing.T, o KeySetOptions, answer http.HandlerFunc) keySe
 	if err != nil {
 		t.Fatal(err)
 	}
-	return keySetTest{t, server, k, NewAuthenticator(newIssuer(t, IssuerOptions{Keys: []KeySource{k}})), log}
+	return keySetTest{t, server, k, accepting(newIssuer(t, IssuerOptions{Keys: []KeySource{k}})), log}
 }
 
 // reason authenticates and returns the reason, "" for success. It fails if that
@@ -40,7 +40,7 @@ func newKeySetTest(t *testing.T, o KeySetOptions, answer http.HandlerFunc) keySe
 func (s keySetTest) reason(raw string) string {
 	s.Helper()
 	start := time.Now()
-	_, err := s.auth.Authenticate(bearer(raw))
+	_, err := s.auth.Authenticate(s.Context(), bearerOf(raw))
 	if took := time.Since(start); took != 0 {
 		s.Errorf("a request waited %v", took)
 	}
@@ -136,11 +136,11 @@ func TestKeysUnreachableAtStart(t *testing.T) {
 		defer running(t, s.set)()
 		synctest.Wait()
 		s.want(raw, "keys_unavailable")
-		if _, err := s.auth.Authenticate(fields{}); !errors.Is(err, ErrNoCredential) {
+		if _, err := s.auth.Authenticate(t.Context(), fields{}); !errors.Is(err, ErrNoCredential) {
 			t.Errorf("no token: %v", err)
 		}
-		_, err := s.auth.Authenticate(bearer(raw))
-		if !errors.Is(err, ErrKeysUnavailable) || errors.Is(err, ErrInvalidToken) {
+		_, err := s.auth.Authenticate(t.Context(), bearerOf(raw))
+		if !errors.Is(err, ErrUnavailable) || errors.Is(err, ErrInvalidToken) {
 			t.Errorf("a token: %v", err)
 		}
 		s.want(forge(testSecret, `{"alg":"none"}`, string(toJSON(t, claims(nil)))), "algorithm") // keys or no keys
@@ -251,9 +251,9 @@ func TestAKidOfTwoSourcesIsRefused(t *testing.T) {
 		"remote first": func(a, b KeySource) []KeySource { return []KeySource{b, a} },
 	} {
 		keys := order(static(t, fixed("", "", one)), servedKeySet(t, KeySetOptions{}, setOf(t, jwk(t, theirs, nil))))
-		a := NewAuthenticator(newIssuer(t, IssuerOptions{Keys: keys, Log: log.logger()}))
+		a := accepting(newIssuer(t, IssuerOptions{Keys: keys, Log: log.logger()}))
 		for _, s := range []*token.Signer{mine, theirs, mine} {
-			_, err := a.Authenticate(bearer(sign(t, s, claims(nil))))
+			_, err := a.Authenticate(t.Context(), bearerOf(sign(t, s, claims(nil))))
 			if Reason(err) != "ambiguous_key" {
 				t.Errorf("%s: %v", name, err)
 			}
@@ -263,11 +263,11 @@ func TestAKidOfTwoSourcesIsRefused(t *testing.T) {
 		t.Errorf("log: %s", log.String())
 	}
 	both := []KeySource{static(t, fixed("", "", one)), servedKeySet(t, KeySetOptions{}, setOf(t, jwk(t, mine, nil)))}
-	if _, err := NewAuthenticator(newIssuer(t, IssuerOptions{Keys: both})).Authenticate(bearer(sign(t, mine, claims(nil)))); err != nil {
+	if _, err := accepting(newIssuer(t, IssuerOptions{Keys: both})).Authenticate(t.Context(), bearerOf(sign(t, mine, claims(nil)))); err != nil {
 		t.Errorf("the same key twice: %v", err)
 	}
 	k := servedKeySet(t, KeySetOptions{}, setOf(t, jwk(t, mine, nil), jwk(t, theirs, nil), jwk(t, theirs, map[string]any{"kid": "other"})))
-	_, err = NewAuthenticator(newIssuer(t, IssuerOptions{Keys: []KeySource{k}})).Authenticate(bearer(sign(t, mine, claims(nil))))
+	_, err = accepting(newIssuer(t, IssuerOptions{Keys: []KeySource{k}})).Authenticate(t.Context(), bearerOf(sign(t, mine, claims(nil))))
 	if Reason(err) != "unknown_key" {
 		t.Errorf("in one set: %v", err)
 	}
@@ -298,18 +298,18 @@ func TestCacheHeadersAreIgnored(t *testing.T) {
 func TestKidsAreExact(t *testing.T) {
 	t.Parallel()
 	key := newECKey(t)
-	a := NewAuthenticator(newIssuer(t, IssuerOptions{
+	a := accepting(newIssuer(t, IssuerOptions{
 		Keys: []KeySource{servedKeySet(t, KeySetOptions{}, setOf(t, jwk(t, signer(t, privatePEM(t, key), "ES256", "key1"), nil)))},
 	}))
 	for kid, want := range map[string]string{
 		"key1": "", "KEY1": "unknown_key", "key1 ": "unknown_key", " key1": "unknown_key", "key": "unknown_key", "key11": "unknown_key", "../key1": "unknown_key", "k\u0435y1": "unknown_key",
 	} {
-		_, err := a.Authenticate(bearer(sign(t, signer(t, privatePEM(t, key), "ES256", kid), claims(nil))))
+		_, err := a.Authenticate(t.Context(), bearerOf(sign(t, signer(t, privatePEM(t, key), "ES256", kid), claims(nil))))
 		if Reason(err) != want {
 			t.Errorf("%q: %v, want %q", kid, err, want)
 		}
 	}
-	_, err := a.Authenticate(bearer(forge(testSecret, `{"alg":"ES256","kid":"key1\u0000"}`, string(toJSON(t, claims(nil))))))
+	_, err := a.Authenticate(t.Context(), bearerOf(forge(testSecret, `{"alg":"ES256","kid":"key1\u0000"}`, string(toJSON(t, claims(nil))))))
 	wantReason(t, err, "malformed")
 }
 

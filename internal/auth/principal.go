@@ -1,11 +1,16 @@
 // Package auth answers who is calling.
 //
-// An [Authenticator] stands on each route. It takes the bearer token of a
-// request, finds the [Issuer] it names among those the route trusts, and, where
-// signature and claims are in order, returns the [Principal]. Keys come from a
-// [KeySource]: the secret store ([StaticKeys]) or a URL ([KeySet]).
+// An [Authenticator] stands on each route. It finds the one credential of a
+// [Request] in the places the route accepts, and hands it to the [Kind] it is
+// of. For a token that is the [Issuer] it names among those the route trusts:
+// where signature and claims are in order, there is a [Principal]. Keys come
+// from a [KeySource]: the secret store ([StaticKeys]) or a URL ([KeySet]).
 //
 // # Security
+//
+// More than one credential is refused, whatever they are: nobody should have to
+// know which one counts. Every place where one may stand is emptied before the
+// upstream ([Authenticator.Places]).
 //
 // The issuer is chosen by the exact text of iss, and keys are looked up in that
 // issuer alone: a key of one issuer never vouches for another, whatever its kid.
@@ -13,7 +18,7 @@
 //
 // No request waits for keys. They are fetched in the background, at most once
 // per cooldown because of unknown kids, and a fetch that fails takes no key
-// away. Where keys are not to be had the answer is [ErrKeysUnavailable], never a
+// away. Where keys are not to be had the answer is [ErrUnavailable], never a
 // principal.
 package auth
 

@@ -10,11 +10,12 @@ import (
 // The kinds of error of [Authenticator.Authenticate]. Their texts, and what they
 // wrap, are for the log: a caller may learn no more than the kind.
 var (
-	ErrNoCredential    = errors.New("no credential")                           // 401, without error=
-	ErrMultiple        = errors.New("more than one credential")                // 400
-	ErrMalformed       = errors.New("not one bearer token in Authorization")   // 401
-	ErrInvalidToken    = errors.New("invalid token")                           // 401
-	ErrKeysUnavailable = errors.New("the issuer's keys are not to be had now") // 503
+	ErrNoCredential = errors.New("no credential")                            // 401, without error=
+	ErrMultiple     = errors.New("more than one credential")                 // 400
+	ErrCrossOrigin  = errors.New("a cookie that another site may have sent") // 403
+	ErrMalformed    = errors.New("not one credential of the right form")     // 401
+	ErrInvalidToken = errors.New("invalid token")                            // 401
+	ErrUnavailable  = errors.New("what decides is not to be had now")        // 503
 )
 
 // reason is why a token was refused: a label of metrics, so one of these only.
@@ -23,6 +24,7 @@ type reason string
 const (
 	reasonNone        reason = "no_token"
 	reasonMultiple    reason = "multiple_credentials"
+	reasonCrossOrigin reason = "cross_origin"
 	reasonMalformed   reason = "malformed"
 	reasonCritical    reason = "critical"
 	reasonIssuer      reason = "issuer"
@@ -53,9 +55,11 @@ func Reason(err error) string {
 		return string(reasonNone)
 	case errors.Is(err, ErrMultiple):
 		return string(reasonMultiple)
+	case errors.Is(err, ErrCrossOrigin):
+		return string(reasonCrossOrigin)
 	case errors.Is(err, ErrMalformed):
 		return string(reasonMalformed)
-	case errors.Is(err, ErrKeysUnavailable):
+	case errors.Is(err, ErrUnavailable):
 		return string(reasonUnavailable)
 	}
 	return string(reasonOther)

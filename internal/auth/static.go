@@ -102,7 +102,7 @@ func (s *staticKeys) Lookup(kid, alg string) (found []token.Key, unavailable err
 		}
 		keys, err := live.Get()
 		if err != nil {
-			unavailable = fmt.Errorf("%w: %w", ErrKeysUnavailable, err)
+			unavailable = fmt.Errorf("%w: %w", ErrUnavailable, err)
 			continue
 		}
 		for _, key := range keys {

@@ -52,12 +52,12 @@ func TestStaticKeysFollowRotation(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a := NewAuthenticator(newIssuer(t, IssuerOptions{Keys: []KeySource{source}}))
+	a := accepting(newIssuer(t, IssuerOptions{Keys: []KeySource{source}}))
 	header, payload := `{"alg":"HS256","kid":"k"}`, string(toJSON(t, claims(nil)))
 	check := func(step, withFirst, withSecond string) {
 		t.Helper()
 		for secret, want := range map[string]string{first: withFirst, second: withSecond} {
-			if _, err := a.Authenticate(bearer(forge(secret, header, payload))); Reason(err) != want {
+			if _, err := a.Authenticate(t.Context(), bearerOf(forge(secret, header, payload))); Reason(err) != want {
 				t.Errorf("%s: %v, want %q", step, err, want)
 			}
 		}
@@ -107,10 +107,10 @@ func TestStaticKeysThatAreRefused(t *testing.T) {
 func TestAKidOfTwoEntriesIsRefused(t *testing.T) {
 	t.Parallel()
 	one, two := signer(t, privatePEM(t, newECKey(t)), "ES256", "k"), signer(t, privatePEM(t, newECKey(t)), "ES256", "k")
-	a := NewAuthenticator(newIssuer(t, IssuerOptions{Keys: []KeySource{static(t,
+	a := accepting(newIssuer(t, IssuerOptions{Keys: []KeySource{static(t,
 		fixed("", "", setOf(t, jwk(t, one, nil))), fixed("", "", toJSON(t, jwk(t, two, nil))))}}))
 	for _, s := range []*token.Signer{one, two} {
-		_, err := a.Authenticate(bearer(sign(t, s, claims(nil))))
+		_, err := a.Authenticate(t.Context(), bearerOf(sign(t, s, claims(nil))))
 		wantReason(t, err, "ambiguous_key")
 	}
 }
@@ -125,24 +125,24 @@ func TestOneEntryThatIsNotThere(t *testing.T) {
 		if kid != "" {
 			kid = `,"kid":"` + kid + `"`
 		}
-		return bearer(forge(testSecret, `{"alg":"HS256"`+kid+`}`, payload))
+		return bearerOf(forge(testSecret, `{"alg":"HS256"`+kid+`}`, payload))
 	}
-	named := NewAuthenticator(newIssuer(t, IssuerOptions{Keys: []KeySource{static(t,
+	named := accepting(newIssuer(t, IssuerOptions{Keys: []KeySource{static(t,
 		fixed("a", "HS256", []byte(testSecret)), StaticKey{ID: "b", Algorithm: "HS256", Value: missing})}}))
-	open := NewAuthenticator(newIssuer(t, IssuerOptions{Keys: []KeySource{static(t,
+	open := accepting(newIssuer(t, IssuerOptions{Keys: []KeySource{static(t,
 		fixed("a", "HS256", []byte(testSecret)), StaticKey{Value: missing})}}))
 	for kid, want := range map[string][2]string{
 		"a": {"", ""}, "b": {"keys_unavailable", "keys_unavailable"}, "c": {"unknown_key", "keys_unavailable"}, "": {"", ""},
 	} {
-		_, err := named.Authenticate(token(kid))
+		_, err := named.Authenticate(t.Context(), token(kid))
 		wantReason(t, err, want[0])
-		_, err = open.Authenticate(token(kid))
+		_, err = open.Authenticate(t.Context(), token(kid))
 		wantReason(t, err, want[1])
 	}
 	other := forge("another secret of thirty-two bytes", `{"alg":"HS256"}`, payload)
-	_, err := named.Authenticate(bearer(other))
+	_, err := named.Authenticate(t.Context(), bearerOf(other))
 	wantReason(t, err, "keys_unavailable") // b might have signed it
-	_, err = named.Authenticate(bearer(forge("another secret of thirty-two bytes", `{"alg":"HS256","kid":"a"}`, payload)))
+	_, err = named.Authenticate(t.Context(), bearerOf(forge("another secret of thirty-two bytes", `{"alg":"HS256","kid":"a"}`, payload)))
 	wantReason(t, err, "signature")
 }
 
@@ -151,9 +151,9 @@ func TestKeysOfAStoredSetThatDoNotServeAreWarnedOf(t *testing.T) {
 	var log logs
 	s := signer(t, privatePEM(t, newECKey(t)), "ES256", "good")
 	doc := setOf(t, jwk(t, s, nil), jwk(t, s, map[string]any{"kid": "bad", "use": "enc"}))
-	a := NewAuthenticator(newIssuer(t, IssuerOptions{Log: log.logger(), Keys: []KeySource{static(t, fixed("", "", doc))}}))
+	a := accepting(newIssuer(t, IssuerOptions{Log: log.logger(), Keys: []KeySource{static(t, fixed("", "", doc))}}))
 	for range 3 {
-		if _, err := a.Authenticate(bearer(sign(t, s, claims(nil)))); err != nil {
+		if _, err := a.Authenticate(t.Context(), bearerOf(sign(t, s, claims(nil)))); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -184,9 +184,9 @@ func TestStaticAndRemoteKeysTogether(t *testing.T) {
 		"up":   {k, map[string]string{"remote": "", "static": "", "unknown": "unknown_key"}},
 		"down": {down, map[string]string{"remote": "keys_unavailable", "static": "", "unknown": "keys_unavailable"}},
 	} {
-		a := NewAuthenticator(newIssuer(t, IssuerOptions{Keys: []KeySource{c.set, static(t, fixed("static", "HS256", []byte(testSecret)))}}))
+		a := accepting(newIssuer(t, IssuerOptions{Keys: []KeySource{c.set, static(t, fixed("static", "HS256", []byte(testSecret)))}}))
 		for which, want := range c.want {
-			if _, err := a.Authenticate(bearer(raw[which])); Reason(err) != want {
+			if _, err := a.Authenticate(t.Context(), bearerOf(raw[which])); Reason(err) != want {
 				t.Errorf("%s, %s: %v, want %q", name, which, err, want)
 			}
 		}

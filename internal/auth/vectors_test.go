@@ -25,11 +25,11 @@ func TestJWTCases(t *testing.T) {
 	if err := json.Unmarshal(doc, &cases); err != nil {
 		t.Fatal(err)
 	}
-	a := NewAuthenticator(newIssuer(t, IssuerOptions{Leeway: 30 * time.Second}))
+	a := accepting(newIssuer(t, IssuerOptions{Leeway: 30 * time.Second}))
 	right := 0
 	for _, c := range cases {
 		t.Run(c.Case+" "+c.Name, func(t *testing.T) {
-			principal, err := a.Authenticate(bearer(c.token(t)))
+			principal, err := a.Authenticate(t.Context(), bearerOf(c.token(t)))
 			switch {
 			case c.Expect == "accept" && (err != nil || principal.Subject != "alice"):
 				t.Errorf("refused: %v", err)

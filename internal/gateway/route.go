@@ -47,7 +47,7 @@ func (b *builder) route(r config.Route) (proxy.Route, error) {
 	for _, name := range r.Auth.Issuers {
 		issuers = append(issuers, b.issuers[name].issuer)
 	}
-	route.Auth = auth.NewAuthenticator(issuers...)
+	route.Auth = auth.NewAuthenticator(auth.Tokens(issuers...))
 	claims := make(map[string][]string, len(r.Auth.Claims))
 	for name, values := range r.Auth.Claims {
 		claims[name] = values

@@ -138,7 +138,7 @@ func TestRefusals(t *testing.T) {
 		"no token":       {path: "/up/1", status: 401, header: map[string]string{"Www-Authenticate": `Bearer realm="gateway"`}},
 		"another scheme": {path: "/up/1", headers: []string{"Authorization: Basic YTpi"}, status: 401},
 		"tampered token": {path: "/up/1", headers: []string{good + "x"}, status: 401, header: map[string]string{
-			"Www-Authenticate": `Bearer realm="gateway", error="invalid_token", error_description="the token is not valid here"`}},
+			"Www-Authenticate": `Bearer realm="gateway", error="invalid_token", error_description="the credential is not valid here"`}},
 		"two tokens":                   {path: "/up/1", headers: []string{good, good}, status: 400},
 		"two tokens on a public route": {path: "/open/1", headers: []string{good, good}, status: 400},
 		"missing scope": {path: "/scoped/1", headers: []string{good}, status: 403, header: map[string]string{

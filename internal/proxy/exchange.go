@@ -1,6 +1,8 @@
 package proxy
 
 import (
+	"context"
+	"crypto/x509"
 	"net/netip"
 	"time"
 
@@ -30,6 +32,9 @@ type exchange struct {
 	peer   netip.Addr
 	secure bool // over TLS
 	fields fields
+	ctx    context.Context // ends when the caller leaves
+
+	certificates []*x509.Certificate // of the TLS client, verified, its own first
 
 	explaining bool // nobody waits for an answer: the checks must change nothing
 

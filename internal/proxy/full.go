@@ -41,7 +41,10 @@ func (h httpFields) Size() (lines, bytes int) {
 func (p *Proxy) newExchange(r *http.Request) *exchange {
 	x := &exchange{
 		start: p.now(), method: r.Method, proto: [2]int{r.ProtoMajor, r.ProtoMinor}, target: r.RequestURI,
-		host: r.Host, secure: r.TLS != nil, fields: httpFields(r.Header),
+		host: r.Host, secure: r.TLS != nil, fields: httpFields(r.Header), ctx: r.Context(),
+	}
+	if r.TLS != nil && len(r.TLS.VerifiedChains) > 0 {
+		x.certificates = r.TLS.VerifiedChains[0]
 	}
 	if addrPort, err := netip.ParseAddrPort(r.RemoteAddr); err == nil {
 		x.peer = clean(addrPort.Addr())
@@ -72,7 +75,11 @@ func (p *Proxy) ready(r Route) (*route, error) {
 		return nil, fmt.Errorf("add_prefix: %w", err)
 	}
 	rt := &route{Route: r, forward: newForwardings(r.Forward)}
-	rt.cleaner = newCleaner(setByRoute(r), r.KeepAuthorization, r.KeepMethodOverride)
+	var held []string
+	if r.Auth != nil {
+		rt.stripper, held = newStripper(r.Auth.Places())
+	}
+	rt.cleaner = newCleaner(append(setByRoute(r), held...), r.KeepAuthorization, r.KeepMethodOverride)
 	rt.series = p.metrics.of(r.Name)
 	for name, value := range r.SetRequest {
 		rt.set = append(rt.set, field{http.CanonicalHeaderKey(name), value})
@@ -203,6 +210,7 @@ func (f *fullRoute) rewrite(pr *httputil.ProxyRequest) {
 		}
 	}
 	f.cleaner.cleanHeader(h, x.trusted, webSocket(pr.In))
+	f.stripper.header(h)
 	if f.KeepAuthorization {
 		if values := pr.In.Header["Authorization"]; len(values) == 1 {
 			h["Authorization"] = values // also where Connection named it
@@ -234,9 +242,10 @@ func (f *fullRoute) outboundURL(server *url.URL, at target) *url.URL {
 	if err != nil {
 		decoded = path // cannot be: the path is in normal form
 	}
+	query := f.stripper.query(at.query)
 	return &url.URL{
 		Scheme: server.Scheme, Host: server.Host, Path: decoded, RawPath: path,
-		RawQuery: at.query, ForceQuery: at.asked && at.query == "",
+		RawQuery: query, ForceQuery: at.asked && at.query == "",
 	}
 }
 

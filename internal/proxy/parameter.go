@@ -10,13 +10,26 @@ import (
 // The others keep their bytes and order. Names are compared as upstreams may
 // read them: decoded, and with ; as a separator too.
 func withParameter(query, name, value string) string {
+	kept := url.QueryEscape(name) + "=" + url.QueryEscape(value)
+	if rest := withoutParameter(query, name); rest != "" {
+		kept = rest + "&" + kept
+	}
+	return kept
+}
+
+// withoutParameter returns query without the parameters of this name. The others
+// keep their bytes and order.
+func withoutParameter(query, name string) string {
+	if query == "" {
+		return ""
+	}
 	var kept []string
 	for pair := range strings.SplitSeq(query, "&") {
 		if pair != "" && !mentions(pair, name) {
 			kept = append(kept, pair)
 		}
 	}
-	return strings.Join(append(kept, url.QueryEscape(name)+"="+url.QueryEscape(value)), "&")
+	return strings.Join(kept, "&")
 }
 
 // mentions reports whether any part of pair has this name. A name whose escapes
@@ -36,19 +49,31 @@ func mentions(pair, name string) bool {
 }
 
 // withoutCookie returns the cookies of the Cookie header lines but for those of
-// this name (RFC 6265, section 5.4).
+// this name (RFC 6265, section 5.4), in any spelling that PHP and others read as
+// it: escaped, with a space, dot or bracket for an underscore, as an array.
 func withoutCookie(lines []string, name string) []string {
 	var kept []string
 	for _, line := range lines {
 		for pair := range strings.SplitSeq(line, ";") {
 			pair = strings.TrimSpace(pair)
 			cookie, _, _ := strings.Cut(pair, "=")
-			if pair != "" && strings.TrimSpace(cookie) != name {
+			if pair != "" && !namesCookie(strings.TrimSpace(cookie), name) {
 				kept = append(kept, pair)
 			}
 		}
 	}
 	return kept
+}
+
+func namesCookie(raw, name string) bool {
+	if decoded, err := url.QueryUnescape(raw); err == nil {
+		raw = decoded
+	}
+	fold := strings.NewReplacer(" ", "_", ".", "_", "[", "_")
+	if base, _, found := strings.Cut(raw, "["); found && fold.Replace(base) == fold.Replace(name) {
+		return true
+	}
+	return fold.Replace(strings.TrimSpace(raw)) == fold.Replace(name)
 }
 
 // withoutMention returns a header's text with every parameter of this name cut

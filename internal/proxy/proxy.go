@@ -115,8 +115,9 @@ type route struct {
 	forward []forwarding
 	set     []field // request_headers.set, in a fixed order
 	cleaner *cleaner
-	full    http.Handler
-	series  series
+	stripper
+	full   http.Handler
+	series series
 }
 
 // New returns a Proxy for o.Routes, or why they cannot be served together.
@@ -234,16 +235,16 @@ func (p *Proxy) limitPrincipal(x *exchange) error { return p.limits(x, false) }
 func (p *Proxy) authenticate(x *exchange) error {
 	if len(x.fields.Values("Authorization")) > 1 {
 		p.countDeny(x, auth.Reason(auth.ErrMultiple))
-		return unauthenticated(auth.ErrMultiple)
+		return unauthenticated(x.route, auth.ErrMultiple)
 	}
 	if x.route.Auth == nil {
 		x.count(x.route.series.public)
 		return nil
 	}
-	principal, err := x.route.Auth.Authenticate(x.fields)
+	principal, err := x.route.Auth.Authenticate(x.ctx, x)
 	if err != nil {
 		p.countDeny(x, auth.Reason(err))
-		return unauthenticated(err)
+		return unauthenticated(x.route, err)
 	}
 	x.principal = principal
 	return nil
@@ -263,7 +264,7 @@ func (p *Proxy) authorise(x *exchange) error {
 		x.forward, err = forwardFields(x.route.forward, x.principal)
 	}
 	if err != nil {
-		refused := unauthorised(err)
+		refused := unauthorised(x.route, err)
 		p.countDeny(x, reasonOf(refused))
 		return refused
 	}

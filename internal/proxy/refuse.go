@@ -37,8 +37,15 @@ func (r *refusal) Error() string {
 
 func (r *refusal) Unwrap() error { return r.cause }
 
-// realm names the protection space in challenges (RFC 9110, section 11.5).
-const realm = `Bearer realm="gateway"`
+// challenge is what a route asks its callers for (RFC 9110, section 11.6.1), in
+// one protection space, the gateway.
+func (rt *route) challenge(parameters string) []field {
+	scheme := "Bearer"
+	if rt.Auth != nil {
+		scheme = rt.Auth.Scheme()
+	}
+	return []field{{"Www-Authenticate", scheme + ` realm="gateway"` + parameters}}
+}
 
 // ErrShutdown is the cause with which the gateway cancels requests that outlast
 // the drain.
@@ -65,37 +72,40 @@ func methodNotAllowed(allow string) error {
 }
 
 // unauthenticated turns an error of package auth into a refusal. The caller
-// learns whether a token was sent, and nothing of what was wrong with it.
-func unauthenticated(err error) error {
+// learns whether a credential was sent, and nothing of what was wrong with it.
+func unauthenticated(rt *route, err error) error {
 	r := &refusal{status: http.StatusUnauthorized, kind: "unauthenticated", reason: auth.Reason(err), cause: err}
 	switch {
-	case errors.Is(err, auth.ErrKeysUnavailable):
+	case errors.Is(err, auth.ErrUnavailable):
 		r.status, r.kind = http.StatusServiceUnavailable, "unavailable"
-		r.detail = "the token cannot be checked at the moment"
+		r.detail = "the credential cannot be checked at the moment"
 		r.header = []field{{"Retry-After", "5"}}
 	case errors.Is(err, auth.ErrMultiple):
 		r.status, r.kind = http.StatusBadRequest, "bad-request"
 		r.detail = "more than one credential was sent"
-		r.header = []field{{"Www-Authenticate", realm + `, error="invalid_request"`}}
+		r.header = rt.challenge(`, error="invalid_request"`)
+	case errors.Is(err, auth.ErrCrossOrigin):
+		r.status, r.kind = http.StatusForbidden, "forbidden"
+		r.detail = "a cookie does not count in a request that another site may have made"
 	case errors.Is(err, auth.ErrNoCredential):
-		r.detail = "a bearer token is needed"
-		r.header = []field{{"Www-Authenticate", realm}}
+		r.detail = "a credential is needed"
+		r.header = rt.challenge("")
 	default:
-		r.detail = "the token is not valid here"
-		r.header = []field{{"Www-Authenticate", realm + `, error="invalid_token", error_description="the token is not valid here"`}}
+		r.detail = "the credential is not valid here"
+		r.header = rt.challenge(`, error="invalid_token", error_description="the credential is not valid here"`)
 	}
 	return r
 }
 
 // unauthorised turns a policy's denial into a refusal.
-func unauthorised(err error) error {
+func unauthorised(rt *route, err error) error {
 	r := &refusal{status: http.StatusForbidden, kind: "forbidden", detail: "the caller may not do this", reason: "policy", cause: err}
 	var denied *policy.Denied
 	if errors.As(err, &denied) {
 		r.reason = denied.Check
 		if len(denied.MissingScopes) > 0 {
 			r.detail = "a scope is missing"
-			r.header = []field{{"Www-Authenticate", realm + `, error="insufficient_scope", scope="` + strings.Join(denied.MissingScopes, " ") + `"`}}
+			r.header = rt.challenge(`, error="insufficient_scope", scope="` + strings.Join(denied.MissingScopes, " ") + `"`)
 		}
 	}
 	return r
