@@ -49,6 +49,7 @@ type Gateway struct {
 	config *config.Config
 	log    *slog.Logger
 	store  *secrets.Store
+	chosen string // the secret backend, and why it is that one
 
 	issuers     map[string]*issuer
 	credentials map[string]credentials.Credential
@@ -141,6 +142,7 @@ func (b *builder) secrets() error {
 	}
 	b.backend = backend.Name()
 	b.log.Info("secret backend chosen", "backend", backend.Name(), "why", why)
+	b.chosen = fmt.Sprintf("%s (%s)", backend.Name(), why)
 	b.store = secrets.NewStore(backend, secrets.Options{
 		Refresh: b.config.Secrets.Refresh, MaxStale: unlessZero(b.config.Secrets.MaxStale),
 		Log: b.log, Metrics: secrets.NewMetrics(b.registerer),

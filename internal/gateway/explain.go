@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/net/http/httpguts"
 
+	"github.com/sallyport/sallyport/internal/config"
 	"github.com/sallyport/sallyport/internal/proxy"
 )
 
@@ -22,6 +23,7 @@ type Question struct {
 	URL     string // absolute, or a path
 	Headers []Header
 	IP      netip.Addr // the peer's; not valid: 127.0.0.1
+	Secure  bool       // over TLS; also if the URL is https, or the gateway serves TLS
 }
 
 // Header is one field of a Question.
@@ -33,7 +35,8 @@ var ErrQuestion = errors.New("cannot be asked")
 // Explain answers what would become of the request, and changes nothing. The
 // error wraps ErrQuestion.
 func (g *Gateway) Explain(q Question) (proxy.Explanation, error) {
-	r, err := q.request(g.config.TLS != nil)
+	q.Secure = q.Secure || g.config.TLS != nil
+	r, err := q.request()
 	if err != nil {
 		return proxy.Explanation{}, err
 	}
@@ -42,7 +45,7 @@ func (g *Gateway) Explain(q Question) (proxy.Explanation, error) {
 
 // request is q as the server of the full lane would hand it over. It is written
 // out and read by net/http, so that nothing here can read it otherwise.
-func (q Question) request(secure bool) (*http.Request, error) {
+func (q Question) request() (*http.Request, error) {
 	scheme, host, target, err := splitURL(q.URL)
 	if err != nil {
 		return nil, err
@@ -69,7 +72,7 @@ func (q Question) request(secure bool) (*http.Request, error) {
 	if err != nil { // its text may quote a header
 		return nil, fmt.Errorf("%w: the server would answer 400 before any check: not a well-formed HTTP/1.1 request", ErrQuestion)
 	}
-	if secure || scheme == "https" {
+	if q.Secure || scheme == "https" {
 		r.TLS = new(tls.ConnectionState)
 	}
 	peer := q.IP
@@ -102,6 +105,22 @@ func splitURL(raw string) (scheme, host, target string, err error) {
 	}
 	return scheme, host, target, nil
 }
+
+// BuildToExplain makes a Gateway that answers [Gateway.Explain] and is not to
+// serve: it opens no log, and none of the files that only serving needs.
+func BuildToExplain(c *config.Config, o Options) (*Gateway, error) {
+	silent := *c
+	silent.TLS = nil
+	silent.Telemetry.AccessLog = ""
+	silent.Routes = slices.Clone(c.Routes)
+	for i := range silent.Routes {
+		silent.Routes[i].Upstream.TLS = config.UpstreamTLS{}
+	}
+	return Build(&silent, o)
+}
+
+// Backend names the secret backend, and why it is that one.
+func (g *Gateway) Backend() string { return g.chosen }
 
 // Ready fetches once what the checks and credentials need, at most until ctx
 // ends, and serves nothing. What could not be had shows in the explanations.

@@ -48,7 +48,7 @@ func (p *Proxy) Explain(r *http.Request) Explanation {
 		if e.Decision == "deny" {
 			e.skip(check.name)
 		} else if err := check.ask(x); err != nil {
-			e.deny(check.name, x, err)
+			e.deny(check.name, err, p.denied(check.name, x, err))
 		} else {
 			e.Checks = append(e.Checks, passed(check.name, x))
 		}
@@ -69,12 +69,12 @@ func (p *Proxy) Explain(r *http.Request) Explanation {
 }
 
 // deny notes the refusal, which ends the request.
-func (e *Explanation) deny(check string, x *exchange, err error) {
+func (e *Explanation) deny(check string, err error, reason string) {
 	e.Decision, e.Status = "deny", http.StatusInternalServerError
 	if r, ok := errors.AsType[*refusal](err); ok {
 		e.Status = r.status
 	}
-	e.Checks = append(e.Checks, Check{check, deny, denied(check, x, err)})
+	e.Checks = append(e.Checks, Check{check, deny, reason})
 }
 
 func (e *Explanation) skip(check string) {
@@ -95,7 +95,7 @@ func (e *Explanation) inject(x *exchange) {
 	for _, c := range x.route.Inject {
 		s := c.Status()
 		if !s.Ready {
-			e.deny(checkInject, x, &refusal{status: http.StatusServiceUnavailable, reason: "credential", cause: notReady(s)})
+			e.deny(checkInject, &refusal{status: http.StatusServiceUnavailable}, notReady(s))
 			return
 		}
 		ready = append(ready, fmt.Sprintf("%s (%s) goes in %s", s.Name, s.Type, c.Placement()))
@@ -103,15 +103,15 @@ func (e *Explanation) inject(x *exchange) {
 	e.Checks = append(e.Checks, Check{checkInject, pass, strings.Join(ready, "; ")})
 }
 
-func notReady(s credentials.Status) error {
+func notReady(s credentials.Status) string {
 	if s.LastError == "" {
-		return fmt.Errorf("credential %s (%s) has not been fetched yet", s.Name, s.Type)
+		return fmt.Sprintf("credential %s (%s) has not been fetched yet", s.Name, s.Type)
 	}
-	return fmt.Errorf("credential %s (%s) is not to be had: %s", s.Name, s.Type, s.LastError)
+	return fmt.Sprintf("credential %s (%s) is not to be had: %s", s.Name, s.Type, s.LastError)
 }
 
 // denied tells why a check refused, in the words of the log.
-func denied(check string, x *exchange, err error) string {
+func (p *Proxy) denied(check string, x *exchange, err error) string {
 	r, ok := errors.AsType[*refusal](err)
 	byPolicy, isPolicy := errors.AsType[*policy.Denied](err)
 	switch {
@@ -124,11 +124,23 @@ func denied(check string, x *exchange, err error) string {
 	case r.cause != nil:
 		return r.cause.Error()
 	case r.status == http.StatusNotFound:
-		return fmt.Sprintf("no route has host %q and path %s", x.hostname, x.at.path)
+		return p.unserved(x)
 	case r.status == http.StatusMethodNotAllowed:
 		return fmt.Sprintf("%s is not one of the methods here: %s", capped(x.method, 32), r.header[0].value)
 	}
 	return r.detail
+}
+
+// unserved tells why no route was found.
+func (p *Proxy) unserved(x *exchange) string {
+	own := p.router.forHost(x.hostname)
+	switch {
+	case own == nil || own == p.router.any:
+		return fmt.Sprintf("no route has host %q and path %s", x.hostname, x.at.path)
+	case p.router.any == nil || !p.router.any.has(x.at.path):
+		return fmt.Sprintf("no route of host %q has path %s", x.hostname, x.at.path)
+	}
+	return fmt.Sprintf("no route of host %q has path %s; one without hosts has, which is not asked for a host with routes of its own", x.hostname, x.at.path)
 }
 
 // passed tells what a check that refused nothing has found.

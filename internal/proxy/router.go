@@ -124,6 +124,11 @@ func (r *router) find(host, path string) *pattern {
 	return t.patterns[found]
 }
 
+// has reports whether a pattern of t matches path.
+func (t *tree) has(path string) bool {
+	return t.mux.Find(chi.NewRouteContext(), treeMethod, path) != ""
+}
+
 func newTree() *tree {
 	return &tree{mux: chi.NewRouter(), patterns: make(map[string]*pattern), expressions: make(map[string]parameter)}
 }

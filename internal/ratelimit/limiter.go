@@ -69,7 +69,7 @@ func (t *Table) Limiter(l Limit) (*Limiter, error) {
 		rate:   rate.Limit(float64(l.Count) / l.Per.Seconds()),
 		burst:  l.Burst,
 		item:   item,
-		text:   fmt.Sprintf("%d/%s, burst %d", l.Count, l.Per, l.Burst),
+		text:   fmt.Sprintf("%d/%s, burst %d", l.Count, span(l.Per), l.Burst),
 		policy: item + ";q=" + strconv.Itoa(l.Burst) + ";w=" + strconv.FormatInt(seconds(l.Per), 10),
 	}, nil
 }
@@ -85,8 +85,8 @@ func (l *Limiter) Peek(key string) Decision {
 	return l.table.peek(l, key)
 }
 
-// String tells the limit in the words of the configuration, as in "10/1m0s,
-// burst 20".
+// String tells the limit in the words of the configuration, as in "10/1m, burst
+// 20".
 func (l *Limiter) String() string { return l.text }
 
 // Policy is the value of the RateLimit-Policy header
@@ -127,6 +127,20 @@ func seconds(d time.Duration) int64 {
 		whole++
 	}
 	return whole
+}
+
+// span writes a period as configurations do: s, 1m, 1h.
+func span(d time.Duration) string {
+	text := d.String()
+	for _, zero := range []string{"m0s", "h0m"} {
+		if strings.HasSuffix(text, zero) {
+			text = text[:len(text)-2]
+		}
+	}
+	if text == "1s" {
+		return "s"
+	}
+	return text
 }
 
 // quote writes name as a string of RFC 9651, section 3.3.3. Bytes such a string

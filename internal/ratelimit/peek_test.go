@@ -31,3 +31,16 @@ func TestPeekForetellsAndTakesNothing(t *testing.T) {
 		t.Error("Peek made a bucket")
 	}
 }
+
+func TestLimitIsToldAsItIsWritten(t *testing.T) {
+	t.Parallel()
+	for per, want := range map[time.Duration]string{
+		time.Second: "10/s, burst 20", time.Minute: "10/1m, burst 20", time.Hour: "10/1h, burst 20",
+		90 * time.Minute: "10/1h30m, burst 20", 10 * time.Second: "10/10s, burst 20", 100 * time.Millisecond: "10/100ms, burst 20",
+	} {
+		l, err := NewTable(1, nil).Limiter(Limit{Name: "r", Count: 10, Per: per, Burst: 20})
+		if err != nil || l.String() != want {
+			t.Errorf("%v: %v, %v; want %s", per, l, err, want)
+		}
+	}
+}
