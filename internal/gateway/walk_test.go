@@ -299,7 +299,7 @@ routes:
 }
 
 // scrape returns the value of one series, or an empty text.
-func scrape(t *testing.T, g *running, series string) string {
+func scrape(t testing.TB, g *running, series string) string {
 	t.Helper()
 	for line := range strings.Lines(send(t, "GET", g.Admin+"/metrics", "").Body) {
 		if value, ok := strings.CutPrefix(line, series+" "); ok {

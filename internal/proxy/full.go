@@ -87,7 +87,10 @@ func (p *Proxy) ready(r Route) (*route, error) {
 	f := &fullRoute{Proxy: p, route: rt}
 	transport := r.Transport
 	if len(r.Inject) > 0 {
-		transport = &inject{credentials: r.Inject, next: transport}
+		transport = &replay{
+			inject:  &inject{credentials: r.Inject, next: transport},
+			replays: p.metrics.replays.WithLabelValues(r.Name),
+		}
 	}
 	f.reverse = &httputil.ReverseProxy{
 		Rewrite:        f.rewrite,

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/sallyport/sallyport/internal/credentials"
+	"github.com/sallyport/sallyport/internal/secrets"
 )
 
 // inject is a RoundTripper that puts credentials on every request.
@@ -14,31 +15,37 @@ type inject struct {
 	next        http.RoundTripper
 }
 
-// RoundTrip sends r with the credentials, which are put on a clone only: no
-// log, handler or error path above ever holds a request that carries one. The
-// request does not go up without all of them.
+// RoundTrip sends r with the credentials.
 func (t *inject) RoundTrip(r *http.Request) (*http.Response, error) {
+	res, _, err := t.send(r)
+	return res, err
+}
+
+// send sends r with the credentials, which are put on a clone only: no log,
+// handler or error path above ever holds a request that carries one. The
+// request does not go up without all of them. It also tells which they were.
+func (t *inject) send(r *http.Request) (*http.Response, []secrets.Secret, error) {
 	out := r.Clone(r.Context())
-	values := make([]string, len(t.credentials))
+	values := make([]secrets.Secret, len(t.credentials))
 	for i, c := range t.credentials {
 		value, err := c.Value(r.Context())
 		if err != nil {
 			if r.Body != nil {
 				_ = r.Body.Close() // a RoundTripper closes the body, also when it fails
 			}
-			return nil, fmt.Errorf("inject %s: %w", c.Name(), err)
+			return nil, nil, fmt.Errorf("inject %s: %w", c.Name(), err)
 		}
-		values[i] = value.Reveal()
-		place(out, c.Placement(), values[i])
+		values[i] = value
+		place(out, c.Placement(), value.Reveal())
 	}
 	res, err := t.next.RoundTrip(out)
 	if res != nil {
 		res.Request = r // let go of the clone
 		for i, c := range t.credentials {
-			keepFromCaller(res.Header, c.Placement().Query, values[i])
+			keepFromCaller(res.Header, c.Placement().Query, values[i].Reveal())
 		}
 	}
-	return res, err
+	return res, values, err
 }
 
 // keepFromCaller takes a credential that went up in a query parameter out of the

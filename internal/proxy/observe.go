@@ -25,6 +25,7 @@ type Metrics struct {
 	upstream  *prometheus.HistogramVec
 	decisions *prometheus.CounterVec
 	limited   *prometheus.CounterVec
+	replays   *prometheus.CounterVec
 	inFlight  prometheus.Gauge
 }
 
@@ -42,10 +43,12 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 			Name: "gateway_auth_decisions_total", Help: "Decisions on who may pass, by result and reason."}, []string{"route", "result", "reason"}),
 		limited: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "gateway_rate_limited_total", Help: "Requests refused by a rate limit, by the kind of its key."}, []string{"route", "key"}),
+		replays: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "gateway_replays_total", Help: "Requests sent again with another credential after the upstream answered 401."}, []string{"route"}),
 		inFlight: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "gateway_in_flight_requests", Help: "Requests being served at this moment."}),
 	}
-	reg.MustRegister(m.requests, m.duration, m.upstream, m.decisions, m.limited, m.inFlight)
+	reg.MustRegister(m.requests, m.duration, m.upstream, m.decisions, m.limited, m.replays, m.inFlight)
 	return m
 }
 
