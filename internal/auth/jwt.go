@@ -2,6 +2,7 @@ package auth
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -146,11 +147,11 @@ func (i *Issuer) checkKeys() error {
 
 // authenticate judges a token that names this issuer: what is cheap first, then
 // the signature, then the claims.
-func (i *Issuer) authenticate(p *token.Parsed) (*Principal, error) {
+func (i *Issuer) authenticate(ctx context.Context, p *token.Parsed) (*Principal, error) {
 	if err := i.checkHeader(p.Header); err != nil {
 		return nil, err
 	}
-	key, err := i.signedBy(p)
+	key, err := i.signedBy(ctx, p)
 	if err != nil {
 		return nil, err
 	}
@@ -183,8 +184,9 @@ func normalType(typ string) string {
 	return typ
 }
 
-// signedBy returns the key that verifies the token.
-func (i *Issuer) signedBy(p *token.Parsed) (token.Key, error) {
+// signedBy returns the key that verifies the token. Where there is none it has
+// the sources look again.
+func (i *Issuer) signedBy(ctx context.Context, p *token.Parsed) (token.Key, error) {
 	exact, open, unavailable := i.candidates(p.Header.KeyID, p.Header.Algorithm)
 	for n := 1; n < len(exact); n++ {
 		if !exact[0].Same(exact[n]) {
@@ -210,7 +212,7 @@ func (i *Issuer) signedBy(p *token.Parsed) (token.Key, error) {
 		return token.Key{}, fmt.Errorf("issuer %s: %w", i.name, unavailable)
 	}
 	for _, source := range i.keys {
-		if r, ok := source.(refresher); ok {
+		if r, ok := source.(refresher); ok && !explaining(ctx) {
 			r.Missed()
 		}
 	}

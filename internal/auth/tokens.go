@@ -39,7 +39,7 @@ func (t *tokens) places() []Place { return t.all }
 
 func (t *tokens) scheme() string { return bearer }
 
-func (t *tokens) authenticate(_ context.Context, c credential) (*Principal, error) {
+func (t *tokens) authenticate(ctx context.Context, c credential) (*Principal, error) {
 	raw, err := c.token()
 	if err != nil {
 		return nil, err
@@ -54,7 +54,7 @@ func (t *tokens) authenticate(_ context.Context, c credential) (*Principal, erro
 	}
 	var refused error
 	for _, issuer := range named {
-		principal, err := issuer.authenticate(parsed)
+		principal, err := issuer.authenticate(ctx, parsed)
 		if err == nil {
 			return principal, nil
 		}

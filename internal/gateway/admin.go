@@ -27,7 +27,7 @@ func (g *Gateway) adminServer(life context.Context, l net.Listener) *http.Server
 func (g *Gateway) adminOptions(l net.Listener) admin.Options {
 	o := admin.Options{
 		Health: g.Health, Gatherer: g.registry, Local: onLoopback(l),
-		Status: g.Status, Refresh: g.refreshCredential, Log: g.log,
+		Status: g.Status, Refresh: g.refreshCredential, Explain: g.answerExplain, Log: g.log,
 	}
 	if !g.config.Admin.Token.IsZero() {
 		o.Token = g.value(g.config.Admin.Token)

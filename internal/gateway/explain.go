@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/net/http/httpguts"
 
+	"github.com/sallyport/sallyport/internal/admin"
 	"github.com/sallyport/sallyport/internal/config"
 	"github.com/sallyport/sallyport/internal/proxy"
 )
@@ -41,6 +42,19 @@ func (g *Gateway) Explain(q Question) (proxy.Explanation, error) {
 		return proxy.Explanation{}, err
 	}
 	return g.proxy.Explain(r), nil
+}
+
+// answerExplain is the admin API's call (CONTRACT 9).
+func (g *Gateway) answerExplain(_ context.Context, asked admin.Question) (any, error) {
+	q := Question{Method: asked.Method, URL: asked.URL}
+	for name, value := range asked.Headers {
+		q.Headers = append(q.Headers, Header{name, value})
+	}
+	e, err := g.Explain(q)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", admin.ErrBadRequest, err)
+	}
+	return e, nil
 }
 
 // request is q as the server of the full lane would hand it over. It is written

@@ -1,10 +1,14 @@
 package gateway_test
 
 import (
+	"encoding/json"
 	"errors"
 	"io"
 	"log/slog"
+	"net/http"
+	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/sallyport/sallyport/internal/gateway"
@@ -133,6 +137,112 @@ func TestWhatIsNoRequestIsNotExplained(t *testing.T) {
 	} {
 		if e, err := g.Explain(q); !errors.Is(err, gateway.ErrQuestion) {
 			t.Errorf("%+v: %+v, %v", q, e, err)
+		}
+	}
+}
+
+// explain asks the admin API of a gateway that serves.
+func (r *running) explain(t testing.TB, method, url string, headers map[string]string) proxy.Explanation {
+	t.Helper()
+	body, err := json.Marshal(map[string]any{"method": method, "url": url, "headers": headers})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := send(t, http.MethodPost, r.Admin+"/api/v1/explain", string(body), "Content-Type: application/json")
+	var e proxy.Explanation
+	if err := json.Unmarshal([]byte(a.Body), &e); err != nil || a.Status != http.StatusOK {
+		t.Fatalf("%d: %s", a.Status, a.Body)
+	}
+	return e
+}
+
+// What is asked of a gateway that serves takes no token of a limit, makes no
+// series, fetches no key, and stands in no log.
+func TestExplainChangesNothing(t *testing.T) {
+	t.Parallel()
+	var fetches atomic.Int64
+	idp := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		fetches.Add(1)
+		_, _ = io.WriteString(w, `{"keys":[{"kty":"OKP","crv":"Ed25519","kid":"1","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}`)
+	}))
+	t.Cleanup(idp.Close)
+	up := startEcho(t)
+	g := start(t, head+`
+  remote: {issuer: https://remote.test, audiences: [a], jwks_url: `+idp.URL+`}
+routes:
+  - {name: limited, path: /limited, auth: {issuers: [test]}, rate_limit: [{rate: 2/1h, key: ip}, {rate: 2/1h, key: subject}], upstream: `+up.URL+`}
+  - {name: remote, path: /remote, auth: {issuers: [remote]}, upstream: `+up.URL+`}
+`, nil)
+	await(t, "the keys", func() bool { return fetches.Load() == 1 })
+	alice := map[string]string{"Authorization": "Bearer " + mint(t, nil)}
+	stranger := map[string]string{"Authorization": "Bearer eyJhbGciOiJFZERTQSIsImtpZCI6Im5ldyJ9.eyJpc3MiOiJodHRwczovL3JlbW90ZS50ZXN0In0." + strings.Repeat("A", 86)}
+	if a := get(t, g.URL+"/limited"); a.Status != 200 {
+		t.Fatal(a)
+	}
+	await(t, "the request to be counted", func() bool {
+		return strings.Contains(gatewayMetrics(t, g), `gateway_requests_total{code="200",method="GET",route="limited"} 1`)
+	})
+	await(t, "its access line", func() bool { return strings.Contains(g.Access.String(), "limited") })
+	metrics, access := gatewayMetrics(t, g), g.Access.String()
+	for range 5 {
+		e := g.explain(t, "GET", g.URL+"/limited", alice)
+		if e.Decision != "allow" || !strings.Contains(e.Checks[5].Reason, "0 left") {
+			t.Fatalf("%+v", e)
+		}
+		if e := g.explain(t, "GET", "/limited", nil); e.Status != 401 {
+			t.Errorf("%+v", e)
+		}
+		if e := g.explain(t, "GET", "/remote", stranger); e.Status != 401 || !strings.Contains(e.Checks[3].Reason, `no key "new"`) {
+			t.Errorf("%+v", e)
+		}
+	}
+	for line := range strings.Lines(gatewayMetrics(t, g)) {
+		if !strings.Contains(metrics, line) {
+			t.Errorf("a metric changed: %s", line)
+		}
+	}
+	if got := g.Access.String(); got != access {
+		t.Errorf("the access log grew: %s", got)
+	}
+	if a := get(t, g.URL+"/limited"); a.Status != 200 {
+		t.Errorf("explaining took a token: %d", a.Status)
+	}
+	e := g.explain(t, "GET", "/limited", alice)
+	if e.Status != 429 || e.Checks[2].Result != "deny" || !strings.Contains(e.Checks[2].Reason, "none left") {
+		t.Errorf("%+v", e)
+	}
+	if a := get(t, g.URL+"/remote", "X-Other: x"); a.Status != 401 || fetches.Load() != 1 {
+		t.Errorf("%d, %d fetches", a.Status, fetches.Load())
+	}
+	// The same request, served, does ask for a fetch.
+	if a := send(t, "GET", g.URL+"/remote", "", "Authorization: "+stranger["Authorization"]); a.Status != 401 {
+		t.Errorf("%d", a.Status)
+	}
+	await(t, "a fetch for the unknown key", func() bool { return fetches.Load() == 2 })
+}
+
+// gatewayMetrics is what /metrics tells of requests and decisions.
+func gatewayMetrics(t testing.TB, g *running) string {
+	t.Helper()
+	var lines []string
+	for line := range strings.Lines(send(t, "GET", g.Admin+"/metrics", "").Body) {
+		if strings.HasPrefix(line, "gateway_") && !strings.Contains(line, "_age_seconds") && !strings.Contains(line, "_secret_") {
+			lines = append(lines, line)
+		}
+	}
+	return strings.Join(lines, "")
+}
+
+func TestAdminExplainRefusesWhatIsNoRequest(t *testing.T) {
+	t.Parallel()
+	g := start(t, head+"routes: [{name: open, path: /*, auth: public, upstream: 'http://127.0.0.1:1'}]", nil)
+	for body, want := range map[string]int{
+		`{"url": "nowhere"}`: 400, `{"url": "/", "headers": {"A B": "c"}}`: 400, `{"url": "/", "nap": 1}`: 400, `{}`: 400, `[]`: 400,
+		`{"method": "POST", "url": "https://a.example.com/x?y", "headers": {"X-A": "b"}}`: 200,
+	} {
+		a := send(t, http.MethodPost, g.Admin+"/api/v1/explain", body, "Content-Type: application/json")
+		if a.Status != want {
+			t.Errorf("%s: %d %s", body, a.Status, a.Body)
 		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/sallyport/sallyport/internal/auth"
 	"github.com/sallyport/sallyport/internal/credentials"
 	"github.com/sallyport/sallyport/internal/policy"
 	"github.com/sallyport/sallyport/internal/telemetry"
@@ -42,7 +43,7 @@ const (
 // caller's or the upstream's.
 func (p *Proxy) Explain(r *http.Request) Explanation {
 	x := p.newExchange(r)
-	x.explaining = true
+	x.explaining, x.ctx = true, auth.Explaining(x.ctx)
 	e := Explanation{Decision: "allow", Status: http.StatusOK, Checks: []Check{}, Inject: []string{}, Upstream: []string{}}
 	for _, check := range p.checks {
 		if e.Decision == "deny" {

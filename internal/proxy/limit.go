@@ -103,7 +103,7 @@ func (p *Proxy) limits(x *exchange, early bool) error {
 		note := limitNote{l.Limiter, l.ask(x)}
 		if !note.decision.Allowed {
 			x.limit = note
-			x.count(p.metrics.limited.WithLabelValues(x.route.Name, l.label()))
+			x.count(p.metrics.limited, x.route.Name, l.label())
 			return tooMany(note, l.label())
 		}
 		if x.limit.limiter == nil || note.decision.Remaining < x.limit.decision.Remaining {

@@ -175,15 +175,22 @@ func (m *Metrics) of(route string) series {
 	}
 }
 
-// count counts, unless the request is only explained.
-func (x *exchange) count(c prometheus.Counter) {
+// inc counts, unless the request is only explained.
+func (x *exchange) inc(c prometheus.Counter) {
 	if !x.explaining {
 		c.Inc()
 	}
 }
 
+// count is inc for a series that is not there before it counts.
+func (x *exchange) count(c *prometheus.CounterVec, labels ...string) {
+	if !x.explaining {
+		c.WithLabelValues(labels...).Inc()
+	}
+}
+
 func (p *Proxy) countDeny(x *exchange, reason string) {
-	x.count(p.metrics.decisions.WithLabelValues(x.route.Name, "deny", reason))
+	x.count(p.metrics.decisions, x.route.Name, "deny", reason)
 }
 
 // methodLabel bounds the method label: a caller may send any word.

@@ -238,7 +238,7 @@ func (p *Proxy) authenticate(x *exchange) error {
 		return unauthenticated(x.route, auth.ErrMultiple)
 	}
 	if x.route.Auth == nil {
-		x.count(x.route.series.public)
+		x.inc(x.route.series.public)
 		return nil
 	}
 	principal, err := x.route.Auth.Authenticate(x.ctx, x)
@@ -268,7 +268,7 @@ func (p *Proxy) authorise(x *exchange) error {
 		p.countDeny(x, reasonOf(refused))
 		return refused
 	}
-	x.count(x.route.series.allowed)
+	x.inc(x.route.series.allowed)
 	return nil
 }
 
