@@ -36,6 +36,7 @@ var rooms = map[string][]string{
 	"github.com/hashicorp/golang-lru":     {"ratelimit"},
 	"github.com/cenkalti/backoff":         {"auth", "credentials"},
 	"go.yaml.in/yaml":                     {"config"},
+	"cel.dev/cel-go":                      {"policy"},
 	"github.com/agnivade/levenshtein":     {"config"},
 	"github.com/go-chi/chi":               {"proxy", "api", "admin"},
 	"github.com/spf13/cobra":              {"cmd/gateway"},

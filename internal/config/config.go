@@ -319,7 +319,7 @@ type Auth struct {
 	ClientCertificates bool               `yaml:"client_certificates" soon:"true"`
 	Scopes             Strings            `yaml:"scopes"`
 	Claims             map[string]Strings `yaml:"claims"`
-	Allow              string             `yaml:"allow" soon:"true"`
+	Allow              Expression         `yaml:"allow" doc:"an expression in CEL that must be true"`
 	Mode               string             `yaml:"mode" default:"enforce" enum:"enforce|observe!"`
 	CloseAtExpiry      bool               `yaml:"close_at_expiry" default:"true"`
 }

@@ -13,6 +13,8 @@ import (
 // every mistake on the way.
 type decoder struct {
 	report
+	source   []byte
+	lines    [][]rune // of source, once they are asked for
 	expander expander
 	fields   map[reflect.Type][]field
 	literals bool // secrets may stand in the file
@@ -43,9 +45,10 @@ type field struct {
 // newDecoder returns a decoder that knows from an earlier pass what to hide and
 // whether secrets may stand in the file. Both may be told anywhere in the file,
 // and are asked everywhere.
-func newDecoder(file string, lookup func(string) (string, bool), known hidden, literals bool) *decoder {
+func newDecoder(file string, source []byte, lookup func(string) (string, bool), known hidden, literals bool) *decoder {
 	return &decoder{
 		report:   report{file: file, marks: make(map[string]*mark)},
+		source:   source,
 		expander: expander{lookup: lookup, left: maxFile},
 		fields:   make(map[reflect.Type][]field),
 		literals: literals, known: known,
@@ -243,6 +246,12 @@ func (d *decoder) scalar(n *yaml.Node, v reflect.Value, path string, f *field) b
 	if expected := setText(v, text); expected != "" {
 		d.fail(path, "expected "+expected+", got "+d.show(path, text), "")
 		return true
+	}
+	if _, ok := v.Interface().(Expression); ok && text == n.Value {
+		if d.lines == nil {
+			d.lines = linesOf(d.source)
+		}
+		d.own(path).located = locate(d.lines, n)
 	}
 	d.checkWords(v, path, f)
 	if least, ok := bound(v, f.least); !ok {

@@ -92,6 +92,7 @@ type mark struct {
 	inside       bool     // a mistake was found in it or in something inside
 	unsupported  bool     // something in it is not there in this version
 	hidden       bool     // its value may be that of a secret place
+	located      *located // of an Expression as it stands in the file; nil where that cannot be told
 }
 
 // report gathers the mistakes of one file and what is known of its keys, which

@@ -74,9 +74,9 @@ func Parse(name string, text []byte, o Options) (*Config, error) {
 		lookup = os.LookupEnv
 	}
 	var scouted, c Config
-	scout := newDecoder(name, lookup, hidden{}, false)
+	scout := newDecoder(name, text, lookup, hidden{}, false)
 	scout.document(root, &scouted)
-	d := newDecoder(name, lookup, scout.seen, scouted.AllowLiteralSecrets)
+	d := newDecoder(name, text, lookup, scout.seen, scouted.AllowLiteralSecrets)
 	d.document(root, &c)
 	if !d.stopped {
 		(&checker{report: &d.report, c: &c}).all()

@@ -69,7 +69,7 @@ func TestOpenByMistakeIsRefused(t *testing.T) {
 		"a key that is nothing":       "issuers: {corp: {issuer: i, audiences: a, keys: [{kid: a, key: ''}]}}\n" + route,
 		"keys that are nothing":       "issuers: {corp: {issuer: i, audiences: a, keys: []}}\n" + route,
 		"tls from nothing":            "tls: {cert_file: '${env:EMPTY}', key_file: '${env:EMPTY}'}\n" + route,
-		"a check that is to come":     with("audiences: a") + on("auth: {issuers: corp, allow: 'false'}"),
+		"an expression of nothing":    with("audiences: a") + on("auth: {issuers: corp, allow: ' '}"),
 		"an auth block written twice": with("audiences: a") + on("auth: {issuers: corp}, auth: public"),
 	} {
 		if _, err := Parse("gateway.yaml", []byte(text), environment("EMPTY=")); err == nil {

@@ -15,6 +15,10 @@ type Rate struct {
 	Per   time.Duration
 }
 
+// Expression is a text in a language of its own, which keeps the place of each of
+// its characters.
+type Expression string
+
 // RouteLimits is one limit or a list of them.
 type RouteLimits []RouteLimit
 

@@ -146,6 +146,9 @@ func (k *checker) auth(at string, r *Route) {
 			k.fail(at, "expected a scope such as orders:read, got "+k.show(at, scope), "write several as a list, or with commas")
 		}
 	}
+	if at := path + ".allow"; k.written(at) && strings.TrimSpace(string(r.Auth.Allow)) == "" {
+		k.fail(at, "allow is empty, which would let everybody through", "write an expression such as claims.tenant == params.tenant, or remove it")
+	}
 	for _, claim := range sortedKeys(r.Auth.Claims) {
 		if at := path + ".claims." + shortKey(claim); len(r.Auth.Claims[claim]) == 0 && !k.failed(at) {
 			k.fail(at, "the claim "+quote(claim)+" has no accepted values, so nobody would pass", "write at least one, or remove it")

@@ -216,7 +216,7 @@ func (b *builder) useRoutes() {
 			continue
 		}
 		route, err := b.route(r)
-		b.fail(fmt.Sprintf("routes[%d]", i), err)
+		b.failRoute(i, err)
 		b.routes = append(b.routes, route)
 	}
 	if len(b.wrong) > 0 {

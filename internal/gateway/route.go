@@ -52,7 +52,9 @@ func (b *builder) route(r config.Route) (proxy.Route, error) {
 	for name, values := range r.Auth.Claims {
 		claims[name] = values
 	}
-	route.Policy, err = policy.New(policy.Options{Scopes: r.Auth.Scopes, Claims: claims})
+	route.Policy, err = policy.New(policy.Options{
+		Scopes: r.Auth.Scopes, Claims: claims, Allow: string(r.Auth.Allow), Params: proxy.Parameters(r.Path),
+	})
 	return route, err
 }
 

@@ -1,7 +1,8 @@
 // Package policy answers whether an authenticated caller may do this.
 //
 // A [Policy] is what one route asks of its callers: scopes, all of which they
-// must hold, and claims, each of which must have one of the values listed.
+// must hold, claims, each of which must have one of the values listed, and an
+// expression in CEL (https://cel.dev) that must be true of caller and request.
 //
 // # Security
 //
@@ -10,6 +11,10 @@
 // name is one name, never a path into an object, so that nobody who fills in
 // part of a token can build a name that means something else. An empty list of
 // values, which no token could satisfy, is an error and not "anything goes".
+//
+// An expression is checked when it is read: a name that is not there, a result
+// that is no bool, a cost without a bound are errors. What it cannot evaluate it
+// denies. It is asked for every request, and no answer is kept.
 package policy
 
 import (
@@ -28,12 +33,15 @@ import (
 type Options struct {
 	Scopes []string            // all of these
 	Claims map[string][]string // each claim has one of its values
+	Allow  string              // an expression in CEL; empty: none
+	Params []string            // the parameters of the route's path, which Allow may ask for
 }
 
 // A Policy is safe for use by many goroutines at once.
 type Policy struct {
 	scopes []string
 	claims []requirement
+	allow  *expression // nil: none
 }
 
 type requirement struct {
@@ -42,16 +50,18 @@ type requirement struct {
 }
 
 // Denied is the error of a caller who may not pass. Its text is for the log: it
-// names what was asked, never what the caller had.
+// names what was asked, and what the caller had only where an expression could
+// not be evaluated because of it.
 type Denied struct {
-	Check         string   // "scopes" or "claims"
+	Check         string   // "scopes", "claims", "allow", "allow_error" or "allow_cost"
 	MissingScopes []string // in the order of the configuration
 	Reason        string
 }
 
 func (d *Denied) Error() string { return "policy: " + d.Reason }
 
-// New returns the policy o describes.
+// New returns the policy o describes. What is wrong with Allow is of
+// [ExpressionErrors].
 func New(o Options) (*Policy, error) {
 	p := new(Policy)
 	for _, scope := range o.Scopes {
@@ -71,11 +81,42 @@ func New(o Options) (*Policy, error) {
 		}
 		p.claims = append(p.claims, requirement{claim, slices.Clone(o.Claims[claim])})
 	}
+	if o.Allow == "" {
+		return p, nil
+	}
+	var err error
+	if p.allow, err = compile(o.Allow, o.Params); err != nil {
+		return nil, err
+	}
 	return p, nil
 }
 
-// Check returns nil if pr may pass, and else a [*Denied]: for the scopes first,
-// all that are missing, then for the first claim by name that does not fit.
+// Reads is what the policy asks for of a request.
+func (p *Policy) Reads() Reads {
+	if p == nil || p.allow == nil {
+		return Reads{}
+	}
+	return p.allow.reads
+}
+
+// Asks reports whether the policy has an expression, which Allow evaluates.
+func (p *Policy) Asks() bool { return p != nil && p.allow != nil }
+
+// Allow returns nil if the expression, where there is one, is true of pr and r,
+// and else a [*Denied].
+func (p *Policy) Allow(pr *auth.Principal, r *Request) error {
+	switch {
+	case !p.Asks():
+		return nil
+	case pr == nil || r == nil:
+		return &Denied{Check: deniedAllow, Reason: "no principal"}
+	}
+	return p.allow.ask(pr, r)
+}
+
+// Check returns nil if scopes and claims of pr are in order, and else a
+// [*Denied]: for the scopes first, all that are missing, then for the first claim
+// by name that does not fit. It depends on the policy and pr alone.
 func (p *Policy) Check(pr *auth.Principal) error {
 	if pr == nil {
 		return &Denied{Check: "scopes", MissingScopes: slices.Clone(p.scopes), Reason: "no principal"}

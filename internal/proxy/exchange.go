@@ -3,6 +3,7 @@ package proxy
 import (
 	"context"
 	"crypto/x509"
+	"iter"
 	"net/netip"
 	"time"
 
@@ -18,6 +19,8 @@ type fields interface {
 	// Size returns the number of field lines and the bytes they take, with
 	// separators.
 	Size() (lines, bytes int)
+	// All yields each name once, with its values.
+	All() iter.Seq2[string, []string]
 }
 
 // exchange is one request and what is known of it so far. The checks see
@@ -46,6 +49,7 @@ type exchange struct {
 	authority string     // canonical host, with the port that was sent
 	at        target     // canonical target
 	route     *route
+	params    []string // values of the route's path parameters, escaped
 	principal *auth.Principal
 	forward   []field // claims for the upstream
 	limit     limitNote

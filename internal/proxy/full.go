@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"log"
+	"maps"
 	"net/http"
 	"net/http/httputil"
 	"net/netip"
@@ -26,6 +28,8 @@ import (
 type httpFields http.Header
 
 func (h httpFields) Values(name string) []string { return h[name] }
+
+func (h httpFields) All() iter.Seq2[string, []string] { return maps.All(h) }
 
 func (h httpFields) Size() (lines, bytes int) {
 	for name, values := range h {
@@ -74,7 +78,7 @@ func (p *Proxy) ready(r Route) (*route, error) {
 	if r.AddPrefix, err = normalise(r.AddPrefix); err != nil {
 		return nil, fmt.Errorf("add_prefix: %w", err)
 	}
-	rt := &route{Route: r, forward: newForwardings(r.Forward)}
+	rt := &route{Route: r, forward: newForwardings(r.Forward), params: Parameters(r.Path)}
 	var held []string
 	if r.Auth != nil {
 		rt.stripper, held = newStripper(r.Auth.Places())

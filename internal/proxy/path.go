@@ -176,7 +176,7 @@ func nextSegment(path string) string {
 }
 
 // badQuery reports whether a query holds bytes that must not go upstream as
-// they are. Its escapes are not judged: no policy reads them.
+// they are. Its escapes are judged where a policy reads them.
 func badQuery(query string) bool {
 	for i := 0; i < len(query); i++ {
 		if c := query[i]; c <= 0x20 || c == 0x7f || c == '#' {

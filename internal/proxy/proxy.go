@@ -112,6 +112,7 @@ type check struct {
 // route is a Route made ready to serve.
 type route struct {
 	Route
+	params  []string // names of the path's parameters
 	forward []forwarding
 	set     []field // request_headers.set, in a fixed order
 	cleaner *cleaner
@@ -206,7 +207,7 @@ func (p *Proxy) normalise(x *exchange) error {
 
 // find chooses the route: host, then path, then method (CONTRACT 4.2).
 func (p *Proxy) find(x *exchange) error {
-	found := p.router.find(x.hostname, x.at.path)
+	found, params := p.router.find(x.hostname, x.at.path)
 	if x.at.slashes && (found == nil || !found.slashes) {
 		return badRequest("path", "the path is malformed or ambiguous", errTargetSlash)
 	}
@@ -217,7 +218,7 @@ func (p *Proxy) find(x *exchange) error {
 	if rt == nil {
 		return methodNotAllowed(found.allow)
 	}
-	x.route = rt
+	x.route, x.params = rt, params
 	if x.at.slashes && !rt.KeepEncodedSlash {
 		return badRequest("path", "the path is malformed or ambiguous", errTargetSlash)
 	}
@@ -259,6 +260,9 @@ func (p *Proxy) authorise(x *exchange) error {
 	err := error(nil)
 	if x.route.Policy != nil {
 		err = x.route.Policy.Check(x.principal)
+	}
+	if err == nil && x.route.Policy.Asks() {
+		err = x.allow()
 	}
 	if err == nil {
 		x.forward, err = forwardFields(x.route.forward, x.principal)

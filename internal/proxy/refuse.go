@@ -97,8 +97,13 @@ func unauthenticated(rt *route, err error) error {
 	return r
 }
 
-// unauthorised turns a policy's denial into a refusal.
+// unauthorised turns a policy's denial into a refusal. What the policy could not
+// be asked about is one already.
 func unauthorised(rt *route, err error) error {
+	var refused *refusal
+	if errors.As(err, &refused) {
+		return refused
+	}
 	r := &refusal{status: http.StatusForbidden, kind: "forbidden", detail: "the caller may not do this", reason: "policy", cause: err}
 	var denied *policy.Denied
 	if errors.As(err, &denied) {

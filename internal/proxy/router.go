@@ -111,17 +111,39 @@ func (r *router) forHost(host string) *tree {
 	return r.any
 }
 
-// find returns the pattern that serves path on host, or nil.
-func (r *router) find(host, path string) *pattern {
+// find returns the pattern that serves path on host, or nil, and the values of
+// its parameters in the order of the path, escaped as they stand there.
+func (r *router) find(host, path string) (found *pattern, params []string) {
 	t := r.forHost(host)
 	if t == nil {
-		return nil
+		return nil, nil
 	}
 	rctx := r.contexts.Get().(*chi.Context)
 	defer r.contexts.Put(rctx)
 	rctx.Reset()
-	found := t.mux.Find(rctx, treeMethod, path)
-	return t.patterns[found]
+	found = t.patterns[t.mux.Find(rctx, treeMethod, path)]
+	for i, key := range rctx.URLParams.Keys {
+		if key != "*" {
+			params = append(params, rctx.URLParams.Values[i])
+		}
+	}
+	return found, params
+}
+
+// Parameters returns the names of the parameters of a route's path, in its order.
+func Parameters(path string) (names []string) {
+	for {
+		open := strings.IndexByte(path, '{')
+		if open < 0 {
+			return names
+		}
+		end := closingBrace(path[open:])
+		if end < 0 {
+			return names
+		}
+		name, _, _ := strings.Cut(path[open+1:open+end], ":")
+		names, path = append(names, name), path[open+end+1:]
+	}
 }
 
 // has reports whether a pattern of t matches path.

@@ -66,7 +66,7 @@ func TestMostSpecificRouteWins(t *testing.T) {
 		{"p.test", "get", "/a%20b/c", "405"},
 	} {
 		got := "404"
-		if p := r.find(c.host, c.path); p != nil {
+		if p, _ := r.find(c.host, c.path); p != nil {
 			got = "405"
 			if rt := p.methods[c.method]; rt != nil {
 				got = rt.Name
@@ -81,8 +81,8 @@ func TestMostSpecificRouteWins(t *testing.T) {
 func TestAllowNamesTheMethodsOfThePath(t *testing.T) {
 	t.Parallel()
 	r := testRoutes(t, Route{Name: "a", Path: "/a", Methods: []string{"GET"}}, Route{Name: "b", Path: "/a", Methods: []string{"PUT"}})
-	if got := r.find("", "/a").allow; got != "GET, HEAD, PUT" {
-		t.Errorf("Allow is %q", got)
+	if p, _ := r.find("", "/a"); p.allow != "GET, HEAD, PUT" {
+		t.Errorf("Allow is %q", p.allow)
 	}
 }
 
