@@ -37,7 +37,7 @@ func newOAuth2(t *testing.T, o OAuth2Options) *OAuth2 {
 	if o.ClientID == "" {
 		o.ClientID = "gateway"
 	}
-	if o.ClientSecret == nil {
+	if o.ClientSecret == nil && o.SigningKey == nil {
 		o.ClientSecret = fixed("client-secret")
 	}
 	c, err := NewOAuth2(o)
@@ -48,7 +48,7 @@ func newOAuth2(t *testing.T, o OAuth2Options) *OAuth2 {
 }
 
 // start runs c until the test ends.
-func start(t *testing.T, c *OAuth2) {
+func start(t *testing.T, c interface{ Run(context.Context) error }) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)

@@ -47,6 +47,7 @@ type renewer struct {
 	name, kind string
 	fetch      func(context.Context) (secrets.Secret, time.Duration, error)
 	before     time.Duration // how long before expiry to renew
+	eager      bool          // a value made with what was rotated away is renewed at once
 	now        func() time.Time
 	log        *slog.Logger
 	series     *series
@@ -246,14 +247,14 @@ func (r *renewer) sleep(ctx context.Context, next time.Time) {
 }
 
 // wanted reports whether to fetch before the time: when that is asked for; after
-// failures, when there is something new to authenticate with; and else when the
-// value did not last until its renewal, as where the clock runs on in a machine
-// that sleeps and timers do not.
+// failures, or if it is eager, when there is something new to authenticate with;
+// and else when the value did not last until its renewal, as where the clock runs
+// on in a machine that sleeps and timers do not.
 func (r *renewer) wanted() bool {
 	r.mu.Lock()
 	demanded, failing := r.demanded, r.failures > 0
 	r.mu.Unlock()
-	if demanded || failing {
+	if demanded || failing || r.eager && r.rotated.Load() {
 		return demanded || r.rotated.Load()
 	}
 	return !r.current.Load().good(r.now())

@@ -3,11 +3,9 @@ package token
 import (
 	"crypto"
 	"crypto/rand"
-	"encoding/json"
 	"errors"
 	"fmt"
 
-	"github.com/go-jose/go-jose/v4"
 	"github.com/golang-jwt/jwt/v5"
 )
 
@@ -18,8 +16,9 @@ type Signer struct {
 	public  Key    // verifies what this one signs
 }
 
-// NewSigner reads a private key as PEM or JWK, or HMAC bytes as they stand or as
-// base64:…. Without alg it is the JWK's, or the usual one for the type; without
+// NewSigner reads a private key as PEM, JWK or JWKS (of which the key of that kid
+// signs, or without one the first), or HMAC bytes as they stand or as base64:….
+// Without alg it is the JWK's, or the usual one for the type; without
 // kid the JWK's, or none. What [ParseKeys] refuses for being weak is refused.
 func NewSigner(material []byte, alg, kid string) (*Signer, error) {
 	o := KeyOptions{ID: kid, Algorithm: alg}
@@ -30,14 +29,22 @@ func NewSigner(material []byte, alg, kid string) (*Signer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("signing key: %w", err)
 	}
+	s, err := signerOf(private, o)
+	if err != nil {
+		return nil, fmt.Errorf("signing key: %w", err)
+	}
+	return s, nil
+}
+
+func signerOf(private any, o KeyOptions) (*Signer, error) {
 	if _, symmetric := private.([]byte); !symmetric {
 		if _, ok := private.(crypto.Signer); !ok {
-			return nil, errors.New("signing key is a public key: the private one is needed")
+			return nil, errors.New("is a public key: the private one is needed")
 		}
 	}
 	public, err := newKey(publicHalf(private), o)
 	if err != nil {
-		return nil, fmt.Errorf("signing key: %w", err)
+		return nil, err
 	}
 	s := &Signer{method: methods[public.Algorithms[0]], private: hold(private), public: public}
 	return s, s.try()
@@ -55,6 +62,16 @@ func privateKey(material []byte, o *KeyOptions) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	if object["keys"] != nil {
+		if object, err = pickEntry(object, o.ID); err != nil {
+			return nil, err
+		}
+	}
+	return privateEntry(object, o)
+}
+
+// privateEntry reads a JWK and completes o from it.
+func privateEntry(object map[string]any, o *KeyOptions) (any, error) {
 	w, err := readWebKey(object)
 	if err != nil {
 		return nil, err
@@ -84,7 +101,7 @@ func (s *Signer) try() error {
 		err = s.method.Verify(probe, signature, s.public.held())
 	}
 	if err != nil {
-		return fmt.Errorf("%w: signing key and its public half do not belong together", ErrSignature)
+		return fmt.Errorf("%w: it and its public half do not belong together", ErrSignature)
 	}
 	return nil
 }
@@ -112,15 +129,7 @@ func (s *Signer) Sign(claims map[string]any, typ string) (string, error) {
 
 // PublicJWKS returns the key set to publish: the public half, and for an HMAC
 // key none.
-func (s *Signer) PublicJWKS() ([]byte, error) {
-	set := jose.JSONWebKeySet{Keys: []jose.JSONWebKey{}}
-	if _, symmetric := s.private().([]byte); !symmetric {
-		set.Keys = append(set.Keys, jose.JSONWebKey{
-			Key: s.public.held(), KeyID: s.public.ID, Algorithm: s.method.Alg(), Use: "sig",
-		})
-	}
-	return json.Marshal(set)
-}
+func (s *Signer) PublicJWKS() ([]byte, error) { return PublicJWKS(s) }
 
 // String shows the public half's type and id.
 func (s Signer) String() string { return "signer with " + s.public.String() }

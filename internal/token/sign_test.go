@@ -114,7 +114,8 @@ func TestSignerRefusesWhatItCannotSignWith(t *testing.T) {
 	}{
 		"public PEM":            {publicPEM(t, keys.rsa), "RS256", nil},
 		"public JWK":            {toJSON(t, jwkOf(t, &keys.rsa.PublicKey, nil)), "", nil},
-		"key set":               {setOf(t, jwkOf(t, keys.ed, nil)), "", nil},
+		"public key set":        {setOf(t, jwkOf(t, keys.ed.Public(), nil)), "", nil},
+		"empty key set":         {setOf(t), "", nil},
 		"halves differ, EC":     {toJSON(t, mismatched), "", nil},
 		"halves differ, Ed":     {toJSON(t, foreign), "", nil},
 		"short HMAC":            {[]byte("short"), "HS256", ErrWeakKey},
