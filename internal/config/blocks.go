@@ -184,9 +184,10 @@ func (d *decoder) mapping(n *yaml.Node, v reflect.Value, path string) bool {
 		m := d.place(at, key, value)
 		one := reflect.New(element).Elem()
 		if element.Kind() == reflect.Interface {
-			return // claims of any type, which are not supported yet
+			m.written = d.any(value, one, at)
+		} else {
+			m.written = d.decode(value, one, at, &field{key: key.Value})
 		}
-		m.written = d.decode(value, one, at, &field{key: key.Value})
 		switch {
 		case m.written:
 		case isNull(value) && element.Kind() == reflect.Struct:

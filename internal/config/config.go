@@ -191,7 +191,7 @@ type APIKeys struct {
 
 // Credential is what is put on an upstream request, and where.
 type Credential struct {
-	Type string `yaml:"type" required:"true" enum:"static|basic|oauth2|jwt!|token_exchange!"`
+	Type string `yaml:"type" required:"true" enum:"static|basic|oauth2|jwt|token_exchange!"`
 
 	Token    Secret `yaml:"token"`
 	Username Secret `yaml:"username"`
@@ -200,21 +200,21 @@ type Credential struct {
 	TokenURL      string            `yaml:"token_url"`
 	ClientID      string            `yaml:"client_id"`
 	ClientSecret  Secret            `yaml:"client_secret"`
-	ClientAuth    string            `yaml:"client_auth" default:"basic" enum:"basic|post|private_key_jwt!|tls!"`
+	ClientAuth    string            `yaml:"client_auth" default:"basic" enum:"basic|post|private_key_jwt|tls"`
 	Scopes        Strings           `yaml:"scopes"`
 	Resource      string            `yaml:"resource"`
 	Parameters    map[string]string `yaml:"parameters"`
 	RefreshBefore time.Duration     `yaml:"refresh_before" default:"5m"`
 	TLS           ClientTLS         `yaml:"tls"`
 
-	SigningKey Secret         `yaml:"signing_key" soon:"true"`
-	Algorithm  string         `yaml:"algorithm" soon:"true"`
-	KID        string         `yaml:"kid" soon:"true"`
-	Issuer     string         `yaml:"issuer" soon:"true"`
+	SigningKey Secret         `yaml:"signing_key"`
+	Algorithm  string         `yaml:"algorithm" enum:"HS256|HS384|HS512|RS256|RS384|RS512|PS256|PS384|PS512|ES256|ES384|ES512|EdDSA"`
+	KID        string         `yaml:"kid"`
+	Issuer     string         `yaml:"issuer"`
 	Audience   Strings        `yaml:"audience"`
-	Subject    string         `yaml:"subject" soon:"true"`
-	Expiry     time.Duration  `yaml:"expiry" default:"15m" soon:"true"`
-	Claims     map[string]any `yaml:"claims" soon:"true"`
+	Subject    string         `yaml:"subject"`
+	Expiry     time.Duration  `yaml:"expiry" default:"15m" min:"1s"`
+	Claims     map[string]any `yaml:"claims"`
 
 	Header string  `yaml:"header" doc:"header it goes in; default Authorization"`
 	Prefix *string `yaml:"prefix" doc:"text before it; default \"Bearer \" or \"Basic \""`

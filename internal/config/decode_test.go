@@ -190,7 +190,7 @@ func TestOnlyOffValuesAreOff(t *testing.T) {
 		}
 	}
 	for _, text := range []string{
-		"credentials: {a: {type: static, token: '${secret:a}', claims: {admin: false}}}", "limits: {auth_failures: 0}", "api_keys: {partners: {}}\naudit: {on_error: 0}",
+		"limits: {auth_failures: 0}", "api_keys: {partners: {}}\naudit: {on_error: 0}",
 		"rate_limits: {redis: {lease: 1ms}}", "tls: {cert_file: a, key_file: b, redirect_http: 0}", "crypto: {auth: public}", "keyrings: {a: {keys: '${secret:a}'}}",
 	} {
 		if err := mustFail(t, text+route); !strings.Contains(err, "is not supported in this version") {

@@ -7,14 +7,24 @@ import (
 )
 
 // credentialKeys are the keys of each type, beside those of all types.
-func credentialKeys(kind string) (needed, optional []string) {
-	switch kind {
+func credentialKeys(c *Credential) (needed, optional []string) {
+	switch c.Type {
 	case "static":
 		return []string{"token"}, nil
 	case "basic":
 		return []string{"username", "password"}, nil
 	case "oauth2":
-		return []string{"token_url", "client_id", "client_secret"}, []string{"client_auth", "scopes", "audience", "resource", "parameters", "refresh_before", "tls"}
+		needed = []string{"token_url", "client_id"}
+		optional = []string{"client_auth", "scopes", "audience", "resource", "parameters", "refresh_before", "tls"}
+		switch c.ClientAuth {
+		case "private_key_jwt":
+			return append(needed, "signing_key"), append(optional, "algorithm", "kid")
+		case "tls":
+			return append(needed, "tls"), optional
+		}
+		return append(needed, "client_secret"), optional
+	case "jwt":
+		return []string{"signing_key"}, []string{"algorithm", "kid", "issuer", "audience", "subject", "scopes", "claims", "expiry", "refresh_before"}
 	}
 	return nil, nil
 }
@@ -24,7 +34,7 @@ func (k *checker) credential(name string, c *Credential) {
 	if k.skip(at) || k.failed(at+".type") {
 		return
 	}
-	needed, optional := credentialKeys(c.Type)
+	needed, optional := credentialKeys(c)
 	common := []string{"type", "header", "prefix", "query", "cookie", "hosts"}
 	v := reflect.ValueOf(*c)
 	for _, f := range tagged(v.Type()) {
@@ -33,16 +43,51 @@ func (k *checker) credential(name string, c *Credential) {
 		switch {
 		case k.failed(path):
 		case slices.Contains(needed, f.key) && zero:
-			k.fail(path, at+" needs "+f.key+k.because(path), "type "+c.Type+" takes "+strings.Join(needed, ", "))
+			k.fail(path, at+" needs "+f.key+k.because(path), "type "+kindOfCredential(c)+" takes "+strings.Join(needed, ", "))
 		case !slices.Contains(slices.Concat(needed, optional, common), f.key) && !zero && k.written(path):
-			k.fail(path, quote(f.key)+" does not go with type "+c.Type, "this type takes "+strings.Join(slices.Concat(needed, optional), ", "))
+			k.fail(path, quote(f.key)+" does not go with type "+kindOfCredential(c), "this type takes "+strings.Join(slices.Concat(needed, optional), ", "))
 		}
 	}
-	if c.Type == "oauth2" {
+	switch c.Type {
+	case "oauth2":
 		k.oauth2(at, c)
+	case "jwt":
+		k.jwt(at, c)
 	}
 	k.placement(at, c)
 	k.bindings(at, c)
+}
+
+// kindOfCredential is the type, and where that decides on its keys how the client
+// authenticates.
+func kindOfCredential(c *Credential) string {
+	if c.Type == "oauth2" && (c.ClientAuth == "private_key_jwt" || c.ClientAuth == "tls") {
+		return c.Type + " with client_auth " + c.ClientAuth
+	}
+	return c.Type
+}
+
+// jwt checks what stands in the tokens the gateway signs.
+func (k *checker) jwt(at string, c *Credential) {
+	k.kid(at, c)
+	own := map[string]string{"iss": "issuer", "sub": "subject", "aud": "audience", "exp": "expiry", "scope": "scopes", "iat": "", "nbf": "", "jti": ""}
+	for _, name := range sortedKeys(c.Claims) {
+		path := join(at, "claims") + "." + shortKey(name)
+		switch key, set := own[name]; {
+		case set && key != "":
+			k.fail(path, "the claim "+quote(name)+" has a key of its own", "write it as "+key)
+		case set:
+			k.fail(path, "the claim "+quote(name)+" is set by the gateway", "remove it")
+		}
+	}
+}
+
+func (k *checker) kid(at string, c *Credential) {
+	if path := at + ".kid"; len(c.KID) > 128 {
+		k.fail(path, "a kid is at most 128 bytes long", "use a shorter one")
+	} else if !isFieldValue(c.KID) {
+		k.fail(path, "the kid holds a control character", "remove it")
+	}
 }
 
 func (k *checker) oauth2(at string, c *Credential) {
@@ -52,7 +97,16 @@ func (k *checker) oauth2(at string, c *Credential) {
 	if len(c.Audience) > 1 {
 		k.fail(at+".audience", "type oauth2 takes one audience", "write one, or a credential for each")
 	}
-	own := []string{"grant_type", "client_id", "client_secret", "scope", "audience", "resource"}
+	k.kid(at, c)
+	if c.ClientAuth == "tls" && !k.failed(at+".tls") && !k.failed(at+".token_url") {
+		switch {
+		case c.TLS.CertFile == "" && c.TLS.KeyFile == "":
+			k.fail(at+".tls", "client_auth tls needs a certificate", "name its files as tls.cert_file and tls.key_file")
+		case strings.HasPrefix(c.TokenURL, "http:"):
+			k.fail(at+".token_url", "client_auth tls needs a URL that is https", "")
+		}
+	}
+	own := []string{"grant_type", "client_id", "client_secret", "client_assertion", "client_assertion_type", "scope", "audience", "resource"}
 	for _, name := range sortedKeys(c.Parameters) {
 		if slices.Contains(own, name) {
 			k.fail(join(at, "parameters")+"."+name, "the parameter "+quote(name)+" is set by the gateway", "use the credential's own keys")

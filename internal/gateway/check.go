@@ -20,7 +20,7 @@ func (g *Gateway) Fetch(ctx context.Context) error {
 	if err := g.store.Fetch(ctx); err != nil {
 		g.log.Warn("secrets are missing; the routes that need them answer 503 until they are there", "where", g.MissingSecrets().Error())
 	}
-	if weak := g.weakKeys(); len(weak) > 0 {
+	if weak := append(g.weakKeys(), g.weakSigningKeys()...); len(weak) > 0 {
 		return inOrder(weak)
 	}
 	for _, bad := range g.badCredentials() {
@@ -69,7 +69,7 @@ func (g *Gateway) badCredentials() config.Errors {
 	for _, name := range slices.Sorted(maps.Keys(g.credentials)) {
 		c := g.config.Credentials[name]
 		status := g.credentials[name].Status()
-		if c.Type == "oauth2" || status.Ready || !g.has(c.Token, c.Username, c.Password) {
+		if _, rotates := g.credentials[name].(runner); rotates || status.Ready || !g.has(c.Token, c.Username, c.Password) {
 			continue
 		}
 		line, column := g.config.Position("credentials." + name)
@@ -129,6 +129,33 @@ func (g *Gateway) weakKeys() config.Errors {
 	return weak
 }
 
+// weakSigningKeys lists the credentials' keys that are there and can never sign.
+func (g *Gateway) weakSigningKeys() config.Errors {
+	var weak config.Errors
+	for _, name := range slices.Sorted(maps.Keys(g.credentials)) {
+		c := g.config.Credentials[name]
+		if c.SigningKey.IsZero() {
+			continue
+		}
+		secret, err := g.read(c.SigningKey)
+		if err != nil {
+			continue
+		}
+		if _, err := token.NewSigner([]byte(secret.Reveal()), c.Algorithm, c.KID); err != nil {
+			weak = append(weak, g.place("credentials."+name+".signing_key", err))
+		}
+	}
+	return weak
+}
+
+// read is what a secret place holds now.
+func (g *Gateway) read(s config.Secret) (secrets.Secret, error) {
+	if literal, ok := s.Literal(); ok {
+		return secrets.NewSecret(literal), nil
+	}
+	return g.store.Watch(secrets.Reference{Path: s.Path, Field: s.Field}).Get()
+}
+
 // place puts the place in the file before an error that a key caused.
 func (g *Gateway) place(key string, err error) config.Error {
 	line, column := g.config.Position(key)
@@ -151,7 +178,7 @@ func Validate(ctx context.Context, c *config.Config, o Options, offline bool) er
 	if err := g.store.Fetch(ctx); err != nil {
 		g.log.Debug("secrets not to be had", "error", err)
 	}
-	if wrong := slices.Concat(g.MissingSecrets(), g.weakKeys(), g.badCredentials()); len(wrong) > 0 {
+	if wrong := slices.Concat(g.MissingSecrets(), g.weakKeys(), g.weakSigningKeys(), g.badCredentials()); len(wrong) > 0 {
 		return inOrder(wrong)
 	}
 	return nil

@@ -1,8 +1,6 @@
 package gateway
 
 import (
-	"cmp"
-	"fmt"
 	"io"
 	"net/http"
 	"os"
@@ -11,7 +9,6 @@ import (
 
 	"github.com/sallyport/sallyport/internal/auth"
 	"github.com/sallyport/sallyport/internal/config"
-	"github.com/sallyport/sallyport/internal/credentials"
 	"github.com/sallyport/sallyport/internal/upstream"
 )
 
@@ -126,56 +123,4 @@ func (b *builder) useCredentials() {
 		}
 		b.credentials[name] = made
 	}
-}
-
-func (b *builder) credential(name string, c config.Credential) (credentials.Credential, error) {
-	at := placement(c)
-	if err := at.Validate(); err != nil {
-		return nil, err
-	}
-	switch c.Type {
-	case "static":
-		return credentials.NewStatic(name, at, b.value(c.Token)), nil
-	case "basic":
-		return credentials.NewBasic(name, at, b.value(c.Username), b.value(c.Password)), nil
-	case "oauth2":
-		fetcher, err := client(c.TLS)
-		if err != nil {
-			return nil, err
-		}
-		made, err := credentials.NewOAuth2(credentials.OAuth2Options{
-			Name: name, Placement: at, TokenURL: c.TokenURL, ClientID: c.ClientID, ClientSecret: b.value(c.ClientSecret), ClientAuth: c.ClientAuth,
-			Scopes: c.Scopes, Audience: firstOf(c.Audience), Resource: c.Resource, Parameters: c.Parameters, RefreshBefore: c.RefreshBefore,
-			Client: fetcher, Log: b.log, Metrics: b.refreshes,
-		})
-		if err != nil {
-			return nil, err
-		}
-		b.loops = append(b.loops, loop{"credential " + name, made})
-		return made, nil
-	}
-	return nil, fmt.Errorf("type %s is not supported in this version", c.Type)
-}
-
-func firstOf(list []string) string {
-	if len(list) == 0 {
-		return ""
-	}
-	return list[0]
-}
-
-// placement is where a credential goes: Authorization unless the configuration
-// says otherwise, with the prefix of its type.
-func placement(c config.Credential) credentials.Placement {
-	at := credentials.Placement{Query: c.Query, Cookie: c.Cookie}
-	if at.Query == "" && at.Cookie == "" {
-		at.Header, at.Prefix = cmp.Or(c.Header, "Authorization"), "Bearer "
-		if c.Type == "basic" {
-			at.Prefix = "Basic "
-		}
-	}
-	if c.Prefix != nil {
-		at.Prefix = *c.Prefix
-	}
-	return at
 }
