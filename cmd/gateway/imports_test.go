@@ -29,7 +29,9 @@ const module = "github.com/sallyport/sallyport/"
 var rooms = map[string][]string{
 	"github.com/golang-jwt/jwt":           {"token"},
 	"github.com/go-jose/go-jose":          {"token"},
-	"github.com/go-json-experiment/json":  {"auth", "token", "secrets", "credentials"},
+	"github.com/go-json-experiment/json":  {"auth", "token", "secrets", "credentials", "crypto"},
+	"github.com/fernet/fernet-go":         {"crypto"},
+	"github.com/tink-crypto/tink-go":      {"crypto"},
 	"golang.org/x/crypto":                 {"crypto"},
 	"golang.org/x/oauth2":                 {"credentials"},
 	"golang.org/x/time":                   {"ratelimit"},
