@@ -95,6 +95,14 @@ func subject(t reflect.Type, path string) string {
 		return "a route"
 	case reflect.TypeFor[RouteLimit]():
 		return "a rate limit"
+	case reflect.TypeFor[Cases]():
+		return "a file of cases"
+	case reflect.TypeFor[Case]():
+		return "a case"
+	case reflect.TypeFor[CaseRequest]():
+		return "a request"
+	case reflect.TypeFor[Expectation]():
+		return "an expectation"
 	case reflect.TypeFor[IssuerKey]():
 		return "a key"
 	}

@@ -154,7 +154,9 @@ func (d *decoder) decode(n *yaml.Node, v reflect.Value, path string, f *field) b
 			*value = make(RouteLimits, 1)
 			return d.block(n, reflect.ValueOf(value).Elem().Index(0), path)
 		}
-	case *time.Duration, *Size, *Rate:
+	case *CaseClaims:
+		return d.claims(n, value, path)
+	case *time.Duration, *Size, *Rate, *time.Time, *Offset:
 		return d.scalar(n, v, path, f)
 	case *Strings:
 		if n.Kind != yaml.SequenceNode {

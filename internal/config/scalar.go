@@ -18,6 +18,12 @@ func setText(v reflect.Value, text string) (expected string) {
 	case *time.Duration:
 		*value, expected = parseDuration(text)
 		return expected
+	case *time.Time:
+		*value, expected = parseTime(text)
+		return expected
+	case *Offset:
+		*value, expected = parseOffset(text)
+		return expected
 	case *Size:
 		*value, ok = parseSize(text)
 		return unless(ok, "a size such as 64KiB or 10MiB")
