@@ -29,8 +29,9 @@ func (g *Gateway) adminOptions(l net.Listener) admin.Options {
 		Health: g.Health, Gatherer: g.registry, Local: onLoopback(l),
 		Status: g.Status, Refresh: g.refreshCredential, Explain: g.answerExplain, Log: g.log,
 	}
-	if !g.config.Admin.Token.IsZero() {
-		o.Token = g.value(g.config.Admin.Token)
+	current := g.current.Load()
+	if !current.config.Admin.Token.IsZero() {
+		o.Token = current.value(current.config.Admin.Token)
 	}
 	return o
 }
@@ -46,14 +47,15 @@ func onLoopback(l net.Listener) bool {
 
 // sayAdmin tells where the probes are, and what else is served there.
 func (g *Gateway) sayAdmin(l net.Listener) {
+	token := !g.current.Load().config.Admin.Token.IsZero()
 	switch {
 	case l == nil:
 		g.log.Info("admin listener is off")
 		return
-	case g.config.Admin.Token.IsZero() && !onLoopback(l):
+	case !token && !onLoopback(l):
 		g.log.Warn("admin listens beyond this machine without admin.token: only the probes and /metrics are served")
 	}
-	g.log.Info("admin serves", "address", l.Addr().String(), "token", !g.config.Admin.Token.IsZero())
+	g.log.Info("admin serves", "address", l.Addr().String(), "token", token)
 }
 
 // refresher is a credential that can be renewed on demand.
@@ -64,7 +66,7 @@ type refresher interface {
 // refreshCredential renews a credential now. The errors of a renewal tell the
 // kind of failure and nothing that the token endpoint said.
 func (g *Gateway) refreshCredential(ctx context.Context, name string) error {
-	c, ok := g.credentials[name]
+	c, ok := g.current.Load().credentials[name]
 	if !ok {
 		return fmt.Errorf("credential %s: %w", name, admin.ErrUnknown)
 	}

@@ -1,5 +1,11 @@
 // Package gateway gives the parts to each other: it makes live objects of a
-// configuration and serves with them until it is told to end.
+// configuration and serves with them until it is told to end, or to serve with
+// another configuration.
+//
+// A [Gateway] is what lives as long as the process: sockets, log, metrics. A
+// generation is one configuration come alive; a reload builds the next beside it
+// and swaps one pointer. What both were made of alike, the next takes over as it
+// stands (see keep).
 //
 // # Security
 //
@@ -10,13 +16,13 @@ package gateway
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
 	"net/netip"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -26,7 +32,6 @@ import (
 	"github.com/sallyport/sallyport/internal/config"
 	"github.com/sallyport/sallyport/internal/credentials"
 	"github.com/sallyport/sallyport/internal/proxy"
-	"github.com/sallyport/sallyport/internal/ratelimit"
 	"github.com/sallyport/sallyport/internal/secrets"
 	"github.com/sallyport/sallyport/internal/telemetry"
 	"github.com/sallyport/sallyport/internal/upstream"
@@ -44,79 +49,79 @@ type Options struct {
 // Version tells which build this is.
 type Version struct{ Version, Commit, Go string }
 
-// Gateway is a configuration come alive.
+// Gateway serves, with one configuration after another. Its fields outlive them.
 type Gateway struct {
-	config *config.Config
-	log    *slog.Logger
-	store  *secrets.Store
-	chosen string // the secret backend, and why it is that one
-
-	issuers     map[string]*issuer
-	credentials map[string]credentials.Credential
-	loops       []loop // what runs in the background while the gateway serves
-	lines       *telemetry.Lines
-	closeLog    func() error
-
-	routes   []proxy.Route
-	proxy    *proxy.Proxy
-	tls      *certificates
+	options  Options
+	started  time.Time
+	log      *slog.Logger
 	registry *prometheus.Registry
-
-	backend string // name of the secret backend
-	version Version
-	started time.Time
+	meters
+	access  *accessLog
+	current atomic.Pointer[generation]
+	running supervisor
 	state   lifecycle
 }
 
-// loop is a background task with a name for the log.
-type loop struct {
-	name string
-	task runner
+// meters are the series of the process, made once: a reload must not make them
+// again. What they are labelled with comes and goes with the configurations.
+type meters struct {
+	traffic   *proxy.Metrics
+	auth      *auth.Metrics
+	refreshes *credentials.Metrics
+	reads     *secrets.Metrics
 }
 
-// runner is what runs until its context ends.
-type runner interface {
-	Run(ctx context.Context) error
-}
-
-// builder holds what the parts of a Gateway share while it is built.
+// builder holds what the parts of a generation share while it is built.
 type builder struct {
-	*Gateway
-	options    Options
-	registerer prometheus.Registerer
-	auth       *auth.Metrics
-	refreshes  *credentials.Metrics
-	table      *ratelimit.Table
-	transports map[transportKey]*http.Transport
-	wrong      config.Errors // what could not be built, so that all is told at once
+	*generation
+	last  *generation   // the one that serves, whose parts may be taken over; nil at the start
+	loops []loop        // what is to run in the background while what is being built is in use
+	used  []*part       // in the order they were asked for
+	wrong config.Errors // what could not be built, so that all is told at once
 }
 
 // Build makes a Gateway of c. It opens files but no sockets, and starts
 // nothing.
 func Build(c *config.Config, o Options) (*Gateway, error) {
-	b := &builder{
-		Gateway: &Gateway{
-			config: c, log: telemetry.Discard(o.Log), registry: prometheus.NewRegistry(),
-			issuers: make(map[string]*issuer), credentials: make(map[string]credentials.Credential),
-			closeLog: func() error { return nil }, version: o.Version, started: time.Now(),
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), buildInfo(o.Version))
+	g := &Gateway{
+		options: o, started: time.Now(), log: telemetry.Discard(o.Log), registry: registry, access: newAccessLog(o, registry),
+		meters: meters{
+			traffic: proxy.NewMetrics(registry), auth: auth.NewMetrics(registry),
+			refreshes: credentials.NewMetrics(registry), reads: secrets.NewMetrics(registry),
 		},
-		options:    o,
-		transports: make(map[transportKey]*http.Transport),
-		table:      ratelimit.NewTable(c.RateLimits.MaxKeys, time.Now),
 	}
-	b.registerer = b.registry
-	b.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), buildInfo(o.Version))
-	b.auth, b.refreshes = auth.NewMetrics(b.registry), credentials.NewMetrics(b.registry)
-	if err := b.secrets(); err != nil {
+	first, err := g.build(c, nil)
+	if err != nil {
 		return nil, err
 	}
-	for _, step := range []func(){b.certificates, b.accessLog, b.useIssuers, b.useCredentials, b.useRoutes} {
-		step()
+	g.access.move(first.lines)
+	g.current.Store(first)
+	return g, nil
+}
+
+// build makes a generation of c, which takes over from last what is made of the
+// same.
+func (g *Gateway) build(c *config.Config, last *generation) (*generation, error) {
+	b := &builder{last: last, generation: &generation{
+		Gateway: g, config: c, loaded: time.Now(), parts: make(map[partKey]*part),
+		issuers: make(map[string]*issuer), credentials: make(map[string]credentials.Credential),
+	}}
+	err := b.secrets()
+	if err == nil {
+		for _, step := range []func(){b.certificates, b.accessLog, b.useIssuers, b.useCredentials, b.useRoutes} {
+			step()
+		}
+		b.rest()
+		if len(b.wrong) > 0 {
+			err = inOrder(b.wrong)
+		}
 	}
-	if len(b.wrong) > 0 {
-		return nil, errors.Join(inOrder(b.wrong), b.closeLog())
+	if err != nil {
+		return nil, err
 	}
-	return b.Gateway, nil
+	return b.generation, nil
 }
 
 func buildInfo(v Version) prometheus.Collector {
@@ -135,22 +140,33 @@ func (b *builder) fail(key string, err error) {
 	}
 }
 
+// store is the secrets in use, and where they come from.
+type store struct {
+	*secrets.Store
+	backend, why string
+}
+
 func (b *builder) secrets() error {
-	backend, why, err := SecretBackend(context.Background(), b.config, "", b.options.LookupEnv, b.log)
+	c := b.config.Secrets
+	made, err := keep(b, "secrets", "", recipe{c, b.files(c.Vault.TLS, c.AWS.TLS)}, func() (*store, error) {
+		backend, why, err := SecretBackend(context.Background(), b.config, "", b.options.LookupEnv, b.log)
+		if err != nil {
+			return nil, err
+		}
+		b.log.Info("secret backend chosen", "backend", backend.Name(), "why", why)
+		made := &store{backend: backend.Name(), why: why, Store: secrets.NewStore(backend, secrets.Options{
+			Refresh: c.Refresh, MaxStale: unlessZero(c.MaxStale), Log: b.log, Metrics: b.reads,
+		})}
+		b.loops = append(b.loops, loop{"secrets", made})
+		if background, ok := backend.(secrets.Runner); ok {
+			b.loops = append(b.loops, loop{"secret backend " + backend.Name(), background})
+		}
+		return made, nil
+	})
 	if err != nil {
 		return b.place("secrets.backend", err)
 	}
-	b.backend = backend.Name()
-	b.log.Info("secret backend chosen", "backend", backend.Name(), "why", why)
-	b.chosen = fmt.Sprintf("%s (%s)", backend.Name(), why)
-	b.store = secrets.NewStore(backend, secrets.Options{
-		Refresh: b.config.Secrets.Refresh, MaxStale: unlessZero(b.config.Secrets.MaxStale),
-		Log: b.log, Metrics: secrets.NewMetrics(b.registerer),
-	})
-	b.loops = append(b.loops, loop{"secrets", b.store})
-	if background, ok := backend.(secrets.Runner); ok {
-		b.loops = append(b.loops, loop{"secret backend " + backend.Name(), background})
-	}
+	b.store = made
 	for _, use := range b.config.SecretUses() {
 		if use.Used {
 			b.store.Watch(secrets.Reference{Path: use.Path, Field: use.Field})
@@ -169,7 +185,7 @@ func unlessZero(d time.Duration) time.Duration {
 }
 
 // value is the live value of a secret place.
-func (g *Gateway) value(s config.Secret) *secrets.Value {
+func (g *generation) value(s config.Secret) *secrets.Value {
 	if literal, ok := s.Literal(); ok {
 		return secrets.Fixed(secrets.NewSecret(literal))
 	}
@@ -180,31 +196,24 @@ func (b *builder) certificates() {
 	if b.config.TLS == nil {
 		return
 	}
-	var err error
-	if b.tls, err = newCertificates(*b.config.TLS, b.log); err != nil {
-		b.fail("tls.cert_file", err)
-		return
-	}
-	b.loops = append(b.loops, loop{"certificates", b.tls})
+	made, err := keep(b, "certificates", "", recipe{*b.config.TLS}, func() (*certificates, error) {
+		made, err := newCertificates(*b.config.TLS, b.log)
+		b.loops = append(b.loops, loop{"certificates", made})
+		return made, err
+	})
+	b.fail("tls.cert_file", err)
+	b.tls = made
 }
 
 func (b *builder) accessLog() {
-	out, closeLog, err := openAccessLog(b.config.Telemetry.AccessLog, b.options)
+	var err error
+	b.lines, err = b.access.openPlace(b.config.Telemetry.AccessLog)
 	b.fail("telemetry.access_log", err)
-	b.closeLog = closeLog
-	if out == nil {
-		return
-	}
-	b.lines = telemetry.NewLines(out)
-	b.registerer.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
-		Name: "gateway_access_log_dropped_total", Help: "Access log lines lost because their writer was blocked or failed.",
-	}, func() float64 { return float64(b.lines.Dropped()) }))
 }
 
 // useRoutes makes the routes, and of them the proxy. Nothing is made of a route
 // whose issuer or credential could not be.
 func (b *builder) useRoutes() {
-	metrics := proxy.NewMetrics(b.registerer)
 	var trusted []netip.Prefix
 	for i, text := range b.config.TrustedProxies {
 		prefix, err := parsePrefix(text)
@@ -225,7 +234,7 @@ func (b *builder) useRoutes() {
 	var err error
 	b.proxy, err = proxy.New(proxy.Options{
 		Routes: b.routes, TrustedProxies: trusted, MaxHeader: int(b.config.Limits.MaxHeader), BodyTimeout: b.config.Limits.BodyTimeout,
-		Metrics: metrics, Access: b.lines, Log: b.log,
+		Metrics: b.traffic, Access: b.accessLines(), Log: b.log,
 	})
 	b.fail("routes", err)
 }
@@ -261,27 +270,23 @@ func parsePrefix(text string) (netip.Prefix, error) {
 	return prefix.Masked(), nil
 }
 
-// transportKey is what two upstreams must share to share connections.
-type transportKey struct {
+// transportOptions is what two upstreams must share to share connections.
+type transportOptions struct {
 	connect, header time.Duration
 	tls             config.UpstreamTLS
 }
 
 // transport returns the client for an upstream; equal settings share one.
 func (b *builder) transport(u config.Upstream) (*http.Transport, error) {
-	key := transportKey{u.Timeouts.Connect, u.Timeouts.ResponseHeader, u.TLS}
-	if t := b.transports[key]; t != nil {
-		return t, nil
-	}
-	t, err := upstream.NewTransport(upstream.TransportOptions{
-		Connect: u.Timeouts.Connect, ResponseHeader: u.Timeouts.ResponseHeader,
-		TLS: upstream.TLSOptions{
-			CAFile: u.TLS.CAFile, CertFile: u.TLS.CertFile, KeyFile: u.TLS.KeyFile,
-			ServerName: u.TLS.ServerName, InsecureSkipVerify: u.TLS.InsecureSkipVerify,
-		},
+	o := transportOptions{u.Timeouts.Connect, u.Timeouts.ResponseHeader, u.TLS}
+	files := b.files(config.ClientTLS{CAFile: u.TLS.CAFile, CertFile: u.TLS.CertFile, KeyFile: u.TLS.KeyFile})
+	return keep(b, "transport", fmt.Sprint(o), recipe{o, files}, func() (*http.Transport, error) {
+		return upstream.NewTransport(upstream.TransportOptions{
+			Connect: o.connect, ResponseHeader: o.header,
+			TLS: upstream.TLSOptions{
+				CAFile: o.tls.CAFile, CertFile: o.tls.CertFile, KeyFile: o.tls.KeyFile,
+				ServerName: o.tls.ServerName, InsecureSkipVerify: o.tls.InsecureSkipVerify,
+			},
+		})
 	})
-	if err == nil {
-		b.transports[key] = t
-	}
-	return t, err
 }

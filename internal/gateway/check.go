@@ -16,9 +16,11 @@ import (
 // Fetch reads every secret in use once. What could not be had is logged, and
 // the routes that need it answer 503 until it comes; a key that could never be
 // trusted is an error, with its place in the file.
-func (g *Gateway) Fetch(ctx context.Context) error {
+func (g *Gateway) Fetch(ctx context.Context) error { return g.current.Load().fetch(ctx) }
+
+func (g *generation) fetch(ctx context.Context) error {
 	if err := g.store.Fetch(ctx); err != nil {
-		g.log.Warn("secrets are missing; the routes that need them answer 503 until they are there", "where", g.MissingSecrets().Error())
+		g.log.Warn("secrets are missing; the routes that need them answer 503 until they are there", "where", g.missingSecrets().Error())
 	}
 	if weak := append(g.weakKeys(), g.weakSigningKeys()...); len(weak) > 0 {
 		return inOrder(weak)
@@ -29,9 +31,9 @@ func (g *Gateway) Fetch(ctx context.Context) error {
 	return nil
 }
 
-// MissingSecrets lists the references that could not be read, each with its
+// missingSecrets lists the references that could not be read, each with its
 // place in the file.
-func (g *Gateway) MissingSecrets() config.Errors {
+func (g *generation) missingSecrets() config.Errors {
 	var missing config.Errors
 	for _, use := range g.config.SecretUses() {
 		if !use.Used {
@@ -64,7 +66,7 @@ func secretAdvice(err error) string {
 
 // badCredentials lists the credentials whose secrets are there and cannot be
 // sent: a line break in one, say.
-func (g *Gateway) badCredentials() config.Errors {
+func (g *generation) badCredentials() config.Errors {
 	var bad config.Errors
 	for _, name := range slices.Sorted(maps.Keys(g.credentials)) {
 		c := g.config.Credentials[name]
@@ -82,7 +84,7 @@ func (g *Gateway) badCredentials() config.Errors {
 }
 
 // has reports whether every secret of these that was asked for is there.
-func (g *Gateway) has(places ...config.Secret) bool {
+func (g *generation) has(places ...config.Secret) bool {
 	for _, s := range places {
 		if _, literal := s.Literal(); s.IsZero() || literal {
 			continue
@@ -103,7 +105,7 @@ func inOrder(list config.Errors) config.Errors {
 }
 
 // weakKeys lists the issuers' keys that are there and can never verify a token.
-func (g *Gateway) weakKeys() config.Errors {
+func (g *generation) weakKeys() config.Errors {
 	var weak config.Errors
 	for name, c := range g.config.Issuers {
 		used := g.issuers[name]
@@ -130,7 +132,7 @@ func (g *Gateway) weakKeys() config.Errors {
 }
 
 // weakSigningKeys lists the credentials' keys that are there and can never sign.
-func (g *Gateway) weakSigningKeys() config.Errors {
+func (g *generation) weakSigningKeys() config.Errors {
 	var weak config.Errors
 	for _, name := range slices.Sorted(maps.Keys(g.credentials)) {
 		c := g.config.Credentials[name]
@@ -149,7 +151,7 @@ func (g *Gateway) weakSigningKeys() config.Errors {
 }
 
 // read is what a secret place holds now.
-func (g *Gateway) read(s config.Secret) (secrets.Secret, error) {
+func (g *generation) read(s config.Secret) (secrets.Secret, error) {
 	if literal, ok := s.Literal(); ok {
 		return secrets.NewSecret(literal), nil
 	}
@@ -157,7 +159,7 @@ func (g *Gateway) read(s config.Secret) (secrets.Secret, error) {
 }
 
 // place puts the place in the file before an error that a key caused.
-func (g *Gateway) place(key string, err error) config.Error {
+func (g *generation) place(key string, err error) config.Error {
 	line, column := g.config.Position(key)
 	return config.Error{File: g.config.File(), Line: line, Column: column, Problem: key + ": " + err.Error()}
 }
@@ -171,14 +173,15 @@ func Validate(ctx context.Context, c *config.Config, o Options, offline bool) er
 	if offline {
 		silent = withoutFiles(silent)
 	}
-	g, err := Build(&silent, o)
+	built, err := Build(&silent, o)
 	if err != nil || offline {
 		return err
 	}
+	g := built.current.Load()
 	if err := g.store.Fetch(ctx); err != nil {
 		g.log.Debug("secrets not to be had", "error", err)
 	}
-	if wrong := slices.Concat(g.MissingSecrets(), g.weakKeys(), g.weakSigningKeys(), g.badCredentials()); len(wrong) > 0 {
+	if wrong := slices.Concat(g.missingSecrets(), g.weakKeys(), g.weakSigningKeys(), g.badCredentials()); len(wrong) > 0 {
 		return inOrder(wrong)
 	}
 	return nil

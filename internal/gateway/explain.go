@@ -36,12 +36,14 @@ var ErrQuestion = errors.New("cannot be asked")
 // Explain answers what would become of the request, and changes nothing. The
 // error wraps ErrQuestion.
 func (g *Gateway) Explain(q Question) (proxy.Explanation, error) {
-	q.Secure = q.Secure || g.config.TLS != nil
+	current := g.acquire()
+	defer current.leave()
+	q.Secure = q.Secure || current.config.TLS != nil
 	r, err := q.request()
 	if err != nil {
 		return proxy.Explanation{}, err
 	}
-	return g.proxy.Explain(r), nil
+	return current.proxy.Explain(r), nil
 }
 
 // answerExplain is the admin API's call (CONTRACT 9).
@@ -134,7 +136,10 @@ func BuildToExplain(c *config.Config, o Options) (*Gateway, error) {
 }
 
 // Backend names the secret backend, and why it is that one.
-func (g *Gateway) Backend() string { return g.chosen }
+func (g *Gateway) Backend() string {
+	from := g.current.Load().store
+	return fmt.Sprintf("%s (%s)", from.backend, from.why)
+}
 
 // Ready fetches once what the checks and credentials need, at most until ctx
 // ends, and serves nothing. What could not be had shows in the explanations.
@@ -144,14 +149,11 @@ func (g *Gateway) Ready(ctx context.Context) error {
 	}
 	life, end := context.WithCancel(ctx)
 	defer end()
-	ended := make(chan struct{}, len(g.loops))
-	for _, l := range g.loops {
-		go func() { _ = g.loop(life, l); ended <- struct{}{} }()
-	}
-	g.awaitWarm(life)
+	current := g.current.Load()
+	g.running.begin(life, g.log)
+	g.running.adopt(current)
+	current.awaitWarm(life)
 	end()
-	for range g.loops {
-		<-ended
-	}
+	g.running.tasks.Wait()
 	return nil
 }

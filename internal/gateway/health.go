@@ -12,11 +12,13 @@ import (
 )
 
 // Health tells how the gateway is at this moment.
-func (g *Gateway) Health() admin.Health {
+func (g *Gateway) Health() admin.Health { return g.current.Load().health() }
+
+func (g *generation) health() admin.Health {
 	h := admin.Health{Draining: g.state.draining.Load()}
 	states := make(map[string]admin.State)
 	add := func(c admin.Component) {
-		if c.State == admin.Unavailable && !g.state.warm.Load() {
+		if c.State == admin.Unavailable && !g.warm.Load() {
 			c.State = admin.Starting
 		}
 		states[c.Name] = c.State
@@ -76,7 +78,7 @@ func credentialHealth(name string, s credentials.Status) admin.Component {
 }
 
 // fetching reports whether a first fetch is still under way.
-func (g *Gateway) fetching() bool {
+func (g *generation) fetching() bool {
 	for _, s := range g.store.Status() {
 		if s.Error == "pending" {
 			return true

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/sallyport/sallyport/internal/auth"
 	"github.com/sallyport/sallyport/internal/config"
@@ -58,12 +59,22 @@ func (b *builder) route(r config.Route) (proxy.Route, error) {
 	return route, err
 }
 
+// table is where the buckets of all routes are kept.
+func (b *builder) table() (*ratelimit.Table, error) {
+	most := b.config.RateLimits.MaxKeys
+	return keep(b, "buckets", "", recipe{most}, func() (*ratelimit.Table, error) { return ratelimit.NewTable(most, time.Now), nil })
+}
+
 // limits makes the rate limits of r. Two of one route count apart, also where
 // their rates and keys are the same.
 func (b *builder) limits(r config.Route) ([]proxy.Limit, error) {
+	table, err := b.table()
+	if err != nil {
+		return nil, err
+	}
 	var limits []proxy.Limit
 	for i, l := range r.RateLimit {
-		limiter, err := b.table.Limiter(ratelimit.Limit{
+		limiter, err := table.Limiter(ratelimit.Limit{
 			Name: r.Name, Count: l.Rate.Count, Per: l.Rate.Per, Burst: l.Burst,
 		})
 		if err != nil {

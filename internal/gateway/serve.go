@@ -15,7 +15,6 @@ import (
 	"time"
 
 	"golang.org/x/net/netutil"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/sallyport/sallyport/internal/proxy"
 )
@@ -23,7 +22,6 @@ import (
 // lifecycle is where a Gateway stands between start and end.
 type lifecycle struct {
 	draining atomic.Bool
-	warm     atomic.Bool // the first fetches have ended
 }
 
 // lastLines is how long requests that were cut off may take to be logged.
@@ -40,17 +38,18 @@ type Listeners struct {
 
 // Listen opens the sockets the configuration names.
 func (g *Gateway) Listen() (Listeners, error) {
-	clients, err := listen("listen", g.config.Listen)
+	first := g.current.Load()
+	clients, err := listen("listen", first.config.Listen)
 	if err != nil {
-		return Listeners{}, g.place("listen", err)
+		return Listeners{}, first.place("listen", err)
 	}
-	if g.config.Admin.Listen == "" {
+	if first.config.Admin.Listen == "" {
 		return Listeners{Clients: clients}, nil
 	}
-	operators, err := listen("admin.listen", g.config.Admin.Listen)
+	operators, err := listen("admin.listen", first.config.Admin.Listen)
 	if err != nil {
 		_ = clients.Close()
-		return Listeners{}, g.place("admin.listen", err)
+		return Listeners{}, first.place("admin.listen", err)
 	}
 	return Listeners{Clients: clients, Admin: operators}, nil
 }
@@ -75,13 +74,11 @@ func (g *Gateway) Run(ctx context.Context, on Listeners) error {
 	life, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	end := func() { cancel(proxy.ErrShutdown) }
 	defer end()
-	background, ctxBackground := errgroup.WithContext(life)
-	for _, l := range g.loops {
-		background.Go(func() error { return g.loop(ctxBackground, l) })
-	}
-	background.Go(func() error { g.awaitWarm(ctxBackground); return nil })
-	logging := g.startLog()
-	defer logging()
+	first := g.current.Load()
+	g.running.begin(life, g.log)
+	g.running.adopt(first)
+	g.running.tasks.Go(func() { first.awaitWarm(life) })
+	defer g.access.start()()
 
 	clients, operators := g.clientServer(life), g.adminServer(life, on.Admin)
 	failed := make(chan error, 2)
@@ -89,7 +86,7 @@ func (g *Gateway) Run(ctx context.Context, on Listeners) error {
 	if on.Admin != nil {
 		go func() { failed <- operators.Serve(on.Admin) }()
 	}
-	g.log.Info("gateway serves", "address", on.Clients.Addr().String(), "tls", g.tls != nil, "routes", len(g.routes))
+	g.log.Info("gateway serves", "address", on.Clients.Addr().String(), "tls", first.tls != nil, "routes", len(first.routes))
 	g.sayAdmin(on.Admin)
 
 	var err error
@@ -102,8 +99,8 @@ func (g *Gateway) Run(ctx context.Context, on Listeners) error {
 	end()
 	_ = clients.Close()
 	_ = operators.Close()
-	g.proxy.Wait(lastLines)
-	err = errors.Join(err, background.Wait())
+	g.current.Load().proxy.Wait(lastLines)
+	g.running.tasks.Wait()
 	g.log.Info("gateway has ended")
 	return err
 }
@@ -111,11 +108,12 @@ func (g *Gateway) Run(ctx context.Context, on Listeners) error {
 // drain ends serving without losing a request in flight.
 func (g *Gateway) drain(clients *http.Server) {
 	g.state.draining.Store(true)
-	g.log.Info("draining", "delay", g.config.Limits.DrainDelay.String(), "at_most", g.config.Limits.Drain.String())
-	time.Sleep(g.config.Limits.DrainDelay)
+	limits := g.current.Load().config.Limits
+	g.log.Info("draining", "delay", limits.DrainDelay.String(), "at_most", limits.Drain.String())
+	time.Sleep(limits.DrainDelay)
 	ctx, cancel := context.Background(), context.CancelFunc(func() {})
-	if g.config.Limits.Drain > 0 {
-		ctx, cancel = context.WithTimeout(ctx, g.config.Limits.Drain)
+	if limits.Drain > 0 {
+		ctx, cancel = context.WithTimeout(ctx, limits.Drain)
 	}
 	defer cancel()
 	if err := clients.Shutdown(ctx); err != nil {
@@ -123,31 +121,8 @@ func (g *Gateway) drain(clients *http.Server) {
 	}
 }
 
-// loop runs one background task; only the end of the gateway may end it.
-func (g *Gateway) loop(ctx context.Context, l loop) error {
-	if err := l.task.Run(ctx); err != nil && ctx.Err() == nil {
-		g.log.Error("background task ended", "task", l.name, "error", err)
-	}
-	return nil
-}
-
-// startLog starts the access log's writer; what it returns waits until every
-// line is out.
-func (g *Gateway) startLog() (stop func()) {
-	if g.lines == nil {
-		return func() {}
-	}
-	flush := g.lines.Start()
-	return func() {
-		flush()
-		if err := g.closeLog(); err != nil {
-			g.log.Error("access log not closed", "error", err)
-		}
-	}
-}
-
 // awaitWarm notes when the first fetches have ended, however they ended.
-func (g *Gateway) awaitWarm(ctx context.Context) {
+func (g *generation) awaitWarm(ctx context.Context) {
 	tick, limit := time.NewTicker(20*time.Millisecond), time.NewTimer(warmUp)
 	defer tick.Stop()
 	defer limit.Stop()
@@ -155,13 +130,13 @@ func (g *Gateway) awaitWarm(ctx context.Context) {
 		select {
 		case <-tick.C:
 		case <-limit.C:
-			g.state.warm.Store(true)
+			g.warm.Store(true)
 			return
 		case <-ctx.Done():
 			return
 		}
 	}
-	g.state.warm.Store(true)
+	g.warm.Store(true)
 }
 
 // clientServer is the full lane's server: HTTP/1.1, HTTP/2 over TLS, and h2c by
@@ -171,9 +146,10 @@ func (g *Gateway) clientServer(life context.Context) *http.Server {
 	protocols.SetHTTP1(true)
 	protocols.SetHTTP2(true)
 	protocols.SetUnencryptedHTTP2(true)
-	limits := g.config.Limits
+	first := g.current.Load()
+	limits := first.config.Limits
 	s := &http.Server{
-		Handler:                      g.proxy,
+		Handler:                      http.HandlerFunc(g.serveCurrent),
 		ReadHeaderTimeout:            limits.HeaderTimeout,
 		IdleTimeout:                  limits.IdleTimeout,
 		MaxHeaderBytes:               cmp.Or(int(limits.MaxHeader), math.MaxInt32), // 0: no limit
@@ -183,18 +159,19 @@ func (g *Gateway) clientServer(life context.Context) *http.Server {
 		BaseContext:                  func(net.Listener) context.Context { return life },
 		ErrorLog:                     quietly(g.log),
 	}
-	if g.tls != nil {
-		s.TLSConfig = g.tls.config()
+	if first.tls != nil {
+		s.TLSConfig = first.tls.config()
 	}
 	return s
 }
 
 func (g *Gateway) serveClients(s *http.Server, l net.Listener) error {
 	l = boundedBuffers{l}
-	if most := g.config.Limits.MaxConnections; most > 0 {
+	first := g.current.Load()
+	if most := first.config.Limits.MaxConnections; most > 0 {
 		l = netutil.LimitListener(l, most)
 	}
-	if g.tls != nil {
+	if first.tls != nil {
 		return unlessClosed(s.ServeTLS(l, "", ""))
 	}
 	return unlessClosed(s.Serve(l))

@@ -1,14 +1,13 @@
 package gateway
 
 import (
-	"io"
 	"net/http"
-	"os"
 	"slices"
 	"time"
 
 	"github.com/sallyport/sallyport/internal/auth"
 	"github.com/sallyport/sallyport/internal/config"
+	"github.com/sallyport/sallyport/internal/credentials"
 	"github.com/sallyport/sallyport/internal/upstream"
 )
 
@@ -21,25 +20,6 @@ type issuer struct {
 
 // fetchTimeout bounds one fetch of keys or of a token, all in all.
 const fetchTimeout = 5 * time.Second
-
-// openAccessLog returns where access lines go, nil for nowhere, and how to
-// close it.
-func openAccessLog(where string, o Options) (io.Writer, func() error, error) {
-	none := func() error { return nil }
-	switch where {
-	case "":
-		return nil, none, nil
-	case "stdout":
-		return o.Stdout, none, nil
-	case "stderr":
-		return o.Stderr, none, nil
-	}
-	f, err := os.OpenFile(where, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o640)
-	if err != nil {
-		return nil, none, err
-	}
-	return f, f.Close, nil
-}
 
 // client returns a client for what the gateway fetches: bounded in time, no
 // proxy of the environment, TLS by its own files.
@@ -59,7 +39,8 @@ func (b *builder) useIssuers() {
 		named = append(named, route.Auth.Issuers...)
 	}
 	for _, name := range unique(named) {
-		made, err := b.issuer(name, b.config.Issuers[name])
+		c := b.config.Issuers[name]
+		made, err := keep(b, "issuer", name, recipe{c, b.files(c.TLS)}, func() (*issuer, error) { return b.issuer(name, c) })
 		if err != nil {
 			b.fail("issuers."+name, err)
 			continue
@@ -116,7 +97,8 @@ func (b *builder) useCredentials() {
 		named = append(named, route.Inject...)
 	}
 	for _, name := range unique(named) {
-		made, err := b.credential(name, b.config.Credentials[name])
+		c := b.config.Credentials[name]
+		made, err := keep(b, "credential", name, recipe{c, b.files(c.TLS)}, func() (credentials.Credential, error) { return b.credential(name, c) })
 		if err != nil {
 			b.fail("credentials."+name, err)
 			continue

@@ -13,14 +13,16 @@ import (
 
 // Status tells how everything stands at this moment: states, times and the
 // names of things, never a value.
-func (g *Gateway) Status() admin.Status {
-	h := g.Health()
+func (g *Gateway) Status() admin.Status { return g.current.Load().status() }
+
+func (g *generation) status() admin.Status {
+	h := g.health()
 	states := make(map[string]admin.Component, len(h.Components))
 	s := admin.Status{
-		Version: admin.Version(g.version), Status: h.Overall(), Started: g.started.UTC(), Uptime: time.Since(g.started).Seconds(),
-		Config:  admin.ConfigStatus{File: g.config.File(), Loaded: g.started.UTC()},
+		Version: admin.Version(g.options.Version), Status: h.Overall(), Started: g.started.UTC(), Uptime: time.Since(g.started).Seconds(),
+		Config:  admin.ConfigStatus{File: g.config.File(), Loaded: g.loaded.UTC()},
 		Issuers: []admin.IssuerStatus{}, Credentials: []admin.CredentialStatus{},
-		Secrets: admin.SecretsStatus{Backend: g.backend, Values: []admin.SecretStatus{}},
+		Secrets: admin.SecretsStatus{Backend: g.store.backend, Values: []admin.SecretStatus{}},
 	}
 	for _, c := range h.Components {
 		states[c.Name] = c

@@ -50,7 +50,7 @@ type Store struct {
 	mu      sync.Mutex
 	byRef   map[Reference]*Value
 	byPath  map[string]*source
-	values  []*Value  // in the order they were asked for; only ever grows
+	values  []*Value  // in the order they were asked for; changed only at its end, or replaced
 	sources []*source // so too
 }
 
@@ -82,12 +82,14 @@ func NewStore(b Backend, o Options) *Store {
 	return s
 }
 
-// Watch returns the Value at ref, the same one each time. It is read by the
-// next Fetch, or at once and in the background if Run goes on.
+// Watch returns the Value at ref, the same one each time, for as long as the
+// Store lives; see [Scope] for less. It is read by the next Fetch, or at once and
+// in the background if Run goes on.
 func (s *Store) Watch(ref Reference) *Value {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if v, ok := s.byRef[ref]; ok {
+		v.users++
 		return v
 	}
 	src := s.byPath[ref.Path]
@@ -96,7 +98,7 @@ func (s *Store) Watch(ref Reference) *Value {
 		s.byPath[ref.Path] = src
 		s.sources = append(s.sources, src)
 	}
-	v := &Value{ref: ref, name: ref.String(), now: s.now, maxStale: s.maxStale, log: s.log}
+	v := &Value{ref: ref, name: ref.String(), now: s.now, maxStale: s.maxStale, log: s.log, users: 1}
 	src.add(v)
 	s.byRef[ref] = v
 	s.values = append(s.values, v)
@@ -115,7 +117,7 @@ func (s *Store) wake() {
 func (s *Store) watched() []*Value {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.values[:len(s.values):len(s.values)]
+	return without(s.values, func(v *Value) bool { return v.users == 0 })
 }
 
 // Fetch reads all that is watched so far and waits for it, but not beyond ctx.

@@ -18,8 +18,17 @@ type Value struct {
 	in *source // where its state is, and that of its path's other fields,
 	at int     // by this place
 
+	base  *Value // of which this is a scope's; nil: itself
+	users int    // calls of Watch and open scopes; guarded by the lock of the Store
+
 	mu       sync.Mutex
-	watchers []func()
+	watchers []watcher
+}
+
+// watcher is called after each change, for the Value it was given to.
+type watcher struct {
+	of   *Value
+	call func()
 }
 
 // state is what is known of a secret. It is never changed, only replaced, and
@@ -76,9 +85,20 @@ func (v *Value) Name() string { return v.name }
 // read. Calls for different paths may come at once. f must neither take long nor
 // call Fetch.
 func (v *Value) Changed(f func()) {
+	base := v
+	if v.base != nil {
+		base = v.base
+	}
+	base.mu.Lock()
+	defer base.mu.Unlock()
+	base.watchers = append(base.watchers, watcher{v, f})
+}
+
+// forget takes away the watchers that were given to one of v's scopes.
+func (v *Value) forget(of *Value) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.watchers = append(v.watchers, f)
+	v.watchers = without(v.watchers, func(w watcher) bool { return w.of == of })
 }
 
 // stale reports whether what was last read at the time given is too old to use.
@@ -115,8 +135,8 @@ func (v *Value) announce() {
 	v.mu.Lock()
 	watchers := v.watchers[:len(v.watchers):len(v.watchers)]
 	v.mu.Unlock()
-	for _, f := range watchers {
-		f()
+	for _, w := range watchers {
+		w.call()
 	}
 }
 
