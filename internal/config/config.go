@@ -320,7 +320,7 @@ type Auth struct {
 	Scopes             Strings            `yaml:"scopes"`
 	Claims             map[string]Strings `yaml:"claims"`
 	Allow              Expression         `yaml:"allow" doc:"an expression in CEL that must be true"`
-	Mode               string             `yaml:"mode" default:"enforce" enum:"enforce|observe!"`
+	Mode               string             `yaml:"mode" default:"enforce" enum:"enforce|observe"`
 	CloseAtExpiry      bool               `yaml:"close_at_expiry" default:"true"`
 }
 

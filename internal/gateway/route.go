@@ -24,7 +24,7 @@ func (b *builder) route(r config.Route) (proxy.Route, error) {
 	}
 	route := proxy.Route{
 		Name: r.Name, Hosts: r.Hosts, Path: r.Path, Methods: r.Methods,
-		CloseAtExpiry: r.Auth.CloseAtExpiry, Forward: r.Forward,
+		CloseAtExpiry: r.Auth.CloseAtExpiry, Observe: r.Auth.Mode == "observe", Forward: r.Forward,
 		KeepAuthorization: r.KeepAuthorization, KeepEncodedSlash: r.EncodedSlash == "keep", KeepMethodOverride: r.KeepMethodOverride,
 		SetRequest: r.RequestHeaders.Set, RemoveRequest: r.RequestHeaders.Remove,
 		SetResponse: r.ResponseHeaders.Set, RemoveResponse: r.ResponseHeaders.Remove,
@@ -43,6 +43,9 @@ func (b *builder) route(r config.Route) (proxy.Route, error) {
 	}
 	if r.Auth.Public {
 		return route, nil
+	}
+	if route.Observe {
+		b.log.Warn("a route only observes: it refuses nobody for who he is or what he may not do", "route", r.Name)
 	}
 	var issuers []*auth.Issuer
 	for _, name := range r.Auth.Issuers {

@@ -15,5 +15,8 @@ func (p *Policy) String() string {
 	for _, r := range p.claims {
 		parts = append(parts, r.claim+"="+strings.Join(r.values, "|"))
 	}
+	if p.allow != nil {
+		parts = append(parts, "an allow that is true")
+	}
 	return strings.Join(parts, ", ")
 }

@@ -53,6 +53,7 @@ type exchange struct {
 	principal *auth.Principal
 	forward   []field // claims for the upstream
 	limit     limitNote
+	observed  *observed // the refusal that an observing route did not make; nil: none
 
 	// As the answer was.
 	server   string // host of the upstream asked

@@ -51,7 +51,7 @@ func (p *Proxy) Explain(r *http.Request) Explanation {
 		} else if err := check.ask(x); err != nil {
 			e.deny(check.name, err, p.denied(check.name, x, err))
 		} else {
-			e.Checks = append(e.Checks, passed(check.name, x))
+			e.Checks = append(e.Checks, p.passed(check.name, x))
 		}
 	}
 	if x.route == nil {
@@ -90,6 +90,10 @@ func (e *Explanation) inject(x *exchange) {
 	}
 	if len(x.route.Inject) == 0 {
 		e.Checks = append(e.Checks, Check{checkInject, skip, "the route injects nothing"})
+		return
+	}
+	if x.anonymous() {
+		e.Checks = append(e.Checks, Check{checkInject, skip, "nobody knows who calls: nothing is injected"})
 		return
 	}
 	var ready []string
@@ -145,7 +149,10 @@ func (p *Proxy) unserved(x *exchange) string {
 }
 
 // passed tells what a check that refused nothing has found.
-func passed(check string, x *exchange) Check {
+func (p *Proxy) passed(check string, x *exchange) Check {
+	if o := x.observed; o != nil && o.check == check {
+		return Check{check, deny, p.denied(check, x, o.refusal) + "; the route only observes, and the request goes on"}
+	}
 	switch c := (Check{check, pass, "nothing against it"}); check {
 	case checkNormalise:
 		c.Reason = fmt.Sprintf("path %s, host %s, from %s", x.at.path, x.hostname, x.client)
@@ -172,6 +179,9 @@ func passed(check string, x *exchange) Check {
 	case checkAuthorise:
 		if x.route.Auth == nil {
 			return Check{check, skip, "the route is public"}
+		}
+		if x.anonymous() {
+			return Check{check, skip, "nobody knows who calls"}
 		}
 		c.Reason = asked(x.route.Policy)
 		return c

@@ -96,6 +96,9 @@ func (p *Proxy) ready(r Route) (*route, error) {
 			replays: p.metrics.replays.WithLabelValues(r.Name),
 		}
 	}
+	if r.Observe {
+		transport = &ifKnown{injecting: transport, bare: r.Transport}
+	}
 	f.reverse = &httputil.ReverseProxy{
 		Rewrite:        f.rewrite,
 		Transport:      transport,

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -142,6 +143,7 @@ func (rec *record) finish() {
 	rec.hurry() // for the flush that follows the handler
 	rec.count(took)
 	rec.explainFailure()
+	rec.logObserved()
 	rec.log(took)
 	p.serving.Add(-1)
 	if panicked != nil && answered {
@@ -218,6 +220,7 @@ type accessLine struct {
 	Issuer     string    `json:"issuer,omitempty"`
 	Decision   string    `json:"decision"`
 	Reason     string    `json:"reason,omitempty"`
+	Observed   bool      `json:"observed,omitempty"` // the route only observes: the request went on
 	IP         string    `json:"ip"`
 }
 
@@ -233,6 +236,9 @@ func (rec *record) log(took time.Duration) {
 		Time: x.start.UTC(), RequestID: x.id, Route: x.routeName(), Method: capped(x.method, 32), Path: capped(x.loggedPath(), maxLogged),
 		Status: rec.status, Bytes: rec.bytes, DurationMS: milliseconds(took), Upstream: x.server, UpstreamMS: milliseconds(x.upstream),
 		Decision: x.decision(), Reason: x.reason, IP: x.client.String(),
+	}
+	if x.observed != nil {
+		line.Observed, line.Reason = true, cmp.Or(x.reason, x.observed.refusal.reason)
 	}
 	if x.principal != nil {
 		line.Subject, line.Issuer = capped(x.principal.Subject, maxLogged), x.principal.Issuer
@@ -275,8 +281,12 @@ func (x *exchange) loggedPath() string {
 }
 
 // decision is what the checks said: an upstream that failed does not make a
-// request denied.
+// request denied. Of a request that a route only observed it is what they would
+// have said.
 func (x *exchange) decision() string {
+	if x.observed != nil {
+		return "deny"
+	}
 	switch x.failed {
 	case "", "upstream":
 		return "allow"

@@ -41,6 +41,7 @@ type Route struct {
 
 	Auth          *auth.Authenticator // nil: public
 	Policy        *policy.Policy      // nil: every principal may pass
+	Observe       bool                // 401s and 403s are counted and logged, and the request goes on
 	CloseAtExpiry bool
 	Forward       map[string]string // header: claim
 	Limits        []Limit
@@ -244,8 +245,7 @@ func (p *Proxy) authenticate(x *exchange) error {
 	}
 	principal, err := x.route.Auth.Authenticate(x.ctx, x)
 	if err != nil {
-		p.countDeny(x, auth.Reason(err))
-		return unauthenticated(x.route, err)
+		return p.decline(x, checkAuthenticate, unauthenticated(x.route, err))
 	}
 	x.principal = principal
 	return nil
@@ -254,7 +254,7 @@ func (p *Proxy) authenticate(x *exchange) error {
 // authorise asks whether the principal may do this, and whether what must be
 // said of it can be said in a header (CONTRACT 4.5).
 func (p *Proxy) authorise(x *exchange) error {
-	if x.route.Auth == nil {
+	if x.route.Auth == nil || x.anonymous() {
 		return nil
 	}
 	err := error(nil)
@@ -268,9 +268,10 @@ func (p *Proxy) authorise(x *exchange) error {
 		x.forward, err = forwardFields(x.route.forward, x.principal)
 	}
 	if err != nil {
-		refused := unauthorised(x.route, err)
-		p.countDeny(x, reasonOf(refused))
-		return refused
+		if err = p.decline(x, checkAuthorise, unauthorised(x.route, err)); err == nil {
+			x.forward, _ = forwardFields(x.route.forward, x.principal) // none of a claim that cannot be sent
+		}
+		return err
 	}
 	x.inc(x.route.series.allowed)
 	return nil

@@ -2,7 +2,9 @@ package proxy
 
 import (
 	"errors"
+	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -39,7 +41,7 @@ func (x *exchange) view() (*policy.Request, error) {
 	if r.Headers, err = x.viewHeaders(reads.Headers); err != nil {
 		return nil, badRequest("ambiguous_header", "a header is ambiguous", err)
 	}
-	if r.Query, err = viewQuery(x.at.query, reads); err != nil {
+	if r.Query, err = viewQuery(x.route.query(x.at.query), reads); err != nil {
 		return nil, badRequest("ambiguous_query", "the query is ambiguous", err)
 	}
 	if r.Params, err = x.viewParams(reads.Params); err != nil {
@@ -64,7 +66,11 @@ func (x *exchange) viewHeaders(wanted policy.Names) (map[string]string, error) {
 		if !wanted.All && !read[key] || x.route.cleaner.drops(name, x.trusted) || x.hopByHop(name) {
 			continue
 		}
-		value, own := strings.Join(values, ","), strings.ToLower(name)
+		stripped := http.Header{name: slices.Clone(values)}
+		if x.route.header(stripped); len(stripped[name]) == 0 {
+			continue
+		}
+		value, own := strings.Join(stripped[name], ","), strings.ToLower(name)
 		if other, twice := folded[key]; twice && other != own || !utf8.ValidString(value) || !wanted.All && !wanted.Has(own) {
 			return nil, errViewHeader
 		}
