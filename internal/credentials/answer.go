@@ -211,7 +211,7 @@ func networkError(status int, err error) *endpointError {
 	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
 		return told(reasonTLS, "its certificate is not trusted")
 	}
-	if _, ok := errors.AsType[tls.AlertError](err); ok {
+	if e, ok := errors.AsType[*net.OpError](err); ok && e.Op == "remote error" { // how crypto/tls tells of an alert
 		return told(reasonTLS, "it refused our side of TLS")
 	}
 	if _, ok := errors.AsType[tls.RecordHeaderError](err); ok {

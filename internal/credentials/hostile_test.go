@@ -2,6 +2,7 @@ package credentials
 
 import (
 	"compress/gzip"
+	"crypto/tls"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -55,33 +56,51 @@ func TestNothingAnEndpointSendsIsTold(t *testing.T) {
 			_, _ = io.WriteString(w, body)
 		}
 	}
-	for name, handle := range map[string]http.HandlerFunc{
-		"a login page":           write("text/html", "<html>canary-body</html>"),
-		"an error":               write("application/json", `{"error":"canary-code","error_description":"canary-text","error_uri":"canary-uri"}`),
-		"nothing":                write("application/json", ""),
-		"an array":               write("application/json", `["canary-token"]`),
-		"a token with a line":    write("application/json", `{"access_token":"canary-token\r\nX-Admin: 1"}`),
-		"a negative lifetime":    write("application/json", `{"access_token":"canary-token","expires_in":-1}`),
-		"an endless answer":      endless,
-		"a bomb":                 bomb,
-		"no HTTP":                raw("canary-body\r\n\r\n"),
-		"a status of its own":    raw("HTTP/1.1 canary-status\r\n\r\n"),
-		"a reason of its own":    raw("HTTP/1.1 400 canary-reason\r\nContent-Length: 0\r\n\r\n"),
-		"a header without colon": raw("HTTP/1.1 200 OK\r\ncanary-header\r\n\r\n"),
-		"an end too soon":        raw("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n{\"access_token\":\"canary-token\""),
-		"broken chunks":          raw("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\ncanary-size\r\n"),
-		"the secret, returned": func(w http.ResponseWriter, r *http.Request) {
+	for name, tt := range map[string]struct {
+		handle http.HandlerFunc
+		reason string
+	}{
+		"500": {func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(http.StatusInternalServerError)
+			_, _ = io.WriteString(w, "canary-trace")
+		}, reasonRefused},
+		"a redirect": {func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "http://127.0.0.1:1/canary-location", http.StatusTemporaryRedirect)
+		}, reasonRedirect},
+		"a login page":           {write("text/html", "<html>canary-body</html>"), reasonFormat},
+		"an error":               {write("application/json", `{"error":"canary-code","error_description":"canary-text","error_uri":"canary-uri"}`), reasonRefused},
+		"nothing":                {write("application/json", ""), reasonFormat},
+		"nothing at all":         {func(http.ResponseWriter, *http.Request) {}, reasonFormat},
+		"an array":               {write("application/json", `["canary-token"]`), reasonFormat},
+		"a token with a line":    {write("application/json", `{"access_token":"canary-token\r\nX-Admin: 1"}`), reasonToken},
+		"a token with a NUL":     {write("application/json", `{"access_token":"canary-token\u0000"}`), reasonToken},
+		"a token of DPoP":        {write("application/json", `{"access_token":"canary-token","token_type":"DPoP"}`), reasonType},
+		"a negative lifetime":    {write("application/json", `{"access_token":"canary-token","expires_in":-1}`), reasonLifetime},
+		"2 MiB":                  {write("application/json", `{"access_token":"canary-token","x":"`+strings.Repeat("canary-x", 256<<10)+`"}`), reasonTooLarge},
+		"an endless answer":      {endless, reasonTooLarge},
+		"a bomb":                 {bomb, reasonFormat},
+		"no HTTP":                {raw("canary-body\r\n\r\n"), reasonProtocol},
+		"a status of its own":    {raw("HTTP/1.1 canary-status\r\n\r\n"), reasonProtocol},
+		"a reason of its own":    {raw("HTTP/1.1 400 canary-reason\r\nContent-Length: 0\r\n\r\n"), reasonRefused},
+		"a header without colon": {raw("HTTP/1.1 200 OK\r\ncanary-header\r\n\r\n"), reasonProtocol},
+		"an endless header":      {raw("HTTP/1.1 200 OK\r\nX: " + strings.Repeat("canary-x", 256<<10)), reasonProtocol},
+		"no answer":              {raw(""), reasonNetwork},
+		"an end too soon":        {raw("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n{\"access_token\":\"canary-token\""), reasonNetwork},
+		"broken chunks":          {raw("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\ncanary-size\r\n"), reasonProtocol},
+		"the secret, returned": {func(w http.ResponseWriter, r *http.Request) {
 			w.WriteHeader(http.StatusUnauthorized)
 			fmt.Fprint(w, r.Header, r.FormValue("client_secret"))
-		},
+		}, reasonRefused},
 	} {
 		for _, auth := range []string{"basic", "post"} {
 			t.Run(name+", "+auth, func(t *testing.T) {
 				t.Parallel()
-				server, _ := startEndpoint(t, handle)
+				server, _ := startEndpoint(t, tt.handle)
 				log := new(peertest.Buffer)
 				registry := prometheus.NewRegistry()
+				events := make(chan Event, 100)
 				c := newOAuth2(t, OAuth2Options{
+					OnEvent:  func(e Event) { events <- e },
 					TokenURL: server.URL + "/?canary-query=1", ClientSecret: fixed(secret), ClientAuth: auth,
 					Log:     slog.New(slog.NewJSONHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 					Metrics: NewMetrics(registry),
@@ -95,8 +114,15 @@ func TestNothingAnEndpointSendsIsTold(t *testing.T) {
 				if _, ok := errors.AsType[*endpointError](err); !ok {
 					t.Errorf("Value = %v, which does not wrap an endpointError", err)
 				}
-				await(t, "the log line", func() bool { return strings.Contains(log.String(), "not renewed") })
-				text := fmt.Sprintf("%v %+v %#v %s %v", err, err, c.Status(), log.String(), gather(t, registry))
+				event := <-events // the log line stands before it
+				if event.Reason != tt.reason || !strings.Contains(log.String(), `"reason":"`+tt.reason+`"`) {
+					t.Errorf("the reason is %q, want %s; log: %s", event.Reason, tt.reason, log.String())
+				}
+				series := gather(t, registry)
+				if n := series[fmt.Sprintf(`gateway_credential_failures_total{credential="crm",reason=%q}`, tt.reason)]; n < 1 {
+					t.Errorf("metrics: %v", series)
+				}
+				text := fmt.Sprintf("%v %+v %#v %s %v %+v", err, err, c.Status(), log.String(), series, event)
 				for _, canary := range []string{"canary", base64.StdEncoding.EncodeToString([]byte("gateway:" + secret)), "X-Admin"} {
 					if strings.Contains(text, canary) {
 						t.Errorf("%q is told: %s", canary, text)
@@ -168,6 +194,12 @@ func TestEndpointThatIsNotThereIsToldByKind(t *testing.T) {
 	secure.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
 	trusting := secure.Client()
 	trusting.Transport.(*http.Transport).TLSClientConfig.ServerName = "other.test"
+	plain, _ := startEndpoint(t, nil)
+	wary := httptest.NewUnstartedServer(http.NotFoundHandler())
+	wary.TLS = &tls.Config{ClientAuth: tls.RequireAnyClientCert}
+	wary.Config.ErrorLog = secure.Config.ErrorLog
+	wary.StartTLS()
+	t.Cleanup(wary.Close)
 	for name, tt := range map[string]struct {
 		url    string
 		client *http.Client
@@ -176,6 +208,8 @@ func TestEndpointThatIsNotThereIsToldByKind(t *testing.T) {
 		"refused":         {gone.URL, nil, "connection refused"},
 		"not trusted":     {secure.URL, nil, "its certificate is not trusted"},
 		"of another name": {secure.URL, trusting, "its certificate is for another name"},
+		"not TLS":         {"https" + strings.TrimPrefix(plain.URL, "http"), nil, "it does not speak TLS"},
+		"wants ours":      {wary.URL, wary.Client(), "it refused our side of TLS"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := newOAuth2(t, OAuth2Options{TokenURL: tt.url, Client: tt.client})

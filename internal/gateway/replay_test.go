@@ -77,13 +77,7 @@ func (rot *rotation) upstream(t testing.TB) (url string, asked *atomic.Int64) {
 // gateway starts one whose route injects the rotation's tokens, which are there.
 func (rot *rotation) gateway(t testing.TB, upstream string) *running {
 	t.Helper()
-	g := start(t, fmt.Sprintf(`
-listen: 127.0.0.1:0
-admin: {listen: 127.0.0.1:0}
-secrets: {backend: env}
-credentials: {crm: {type: oauth2, token_url: "%s", client_id: gateway, client_secret: "${secret:crm}"}}
-routes: [{name: crm, path: /*, auth: public, inject: crm, upstream: %s}]
-`, rot.endpoint.URL, upstream), environment{"CRM": "client-secret"})
+	g := startCRM(t, rot.endpoint.URL, upstream)
 	await(t, "the first token", func() bool {
 		return scrape(t, g, `gateway_credential_refreshes_total{credential="crm",result="success"}`) == "1"
 	})
