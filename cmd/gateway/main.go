@@ -86,7 +86,7 @@ the API wants.`,
 	}
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.AddCommand(newRun(std), newValidate(std), newDemo(std), newVersion(std), newHealthcheck(std), newSchema(std), newSecrets(std), newGenerate(std), newPassword(std))
-	root.AddCommand(newExplain(std))
+	root.AddCommand(newExplain(std), newTest(std))
 	return root
 }
 

@@ -30,6 +30,10 @@ type Secret struct {
 	isLiteral   bool
 }
 
+// LiteralSecret is a place with the secret itself in it, for a configuration that
+// is made and not read.
+func LiteralSecret(text string) Secret { return Secret{literal: text, isLiteral: true} }
+
 // IsZero reports whether nothing was written.
 func (s Secret) IsZero() bool { return s == Secret{} }
 

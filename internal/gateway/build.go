@@ -44,6 +44,7 @@ type Options struct {
 	Stderr    io.Writer                   // for the access log, if it is to go there
 	LookupEnv func(string) (string, bool) // for the env backend
 	Version   Version
+	Now       func() time.Time // by which requests are judged; nil means time.Now
 }
 
 // Version tells which build this is.
@@ -234,7 +235,7 @@ func (b *builder) useRoutes() {
 	var err error
 	b.proxy, err = proxy.New(proxy.Options{
 		Routes: b.routes, TrustedProxies: trusted, MaxHeader: int(b.config.Limits.MaxHeader), BodyTimeout: b.config.Limits.BodyTimeout,
-		Metrics: b.traffic, Access: b.accessLines(), Log: b.log,
+		Metrics: b.traffic, Access: b.accessLines(), Log: b.log, Now: b.options.Now,
 	})
 	b.fail("routes", err)
 }

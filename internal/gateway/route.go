@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"fmt"
-	"time"
 
 	"github.com/sallyport/sallyport/internal/auth"
 	"github.com/sallyport/sallyport/internal/config"
@@ -65,7 +64,7 @@ func (b *builder) route(r config.Route) (proxy.Route, error) {
 // table is where the buckets of all routes are kept.
 func (b *builder) table() (*ratelimit.Table, error) {
 	most := b.config.RateLimits.MaxKeys
-	return keep(b, "buckets", "", recipe{most}, func() (*ratelimit.Table, error) { return ratelimit.NewTable(most, time.Now), nil })
+	return keep(b, "buckets", "", recipe{most}, func() (*ratelimit.Table, error) { return ratelimit.NewTable(most, b.options.Now), nil })
 }
 
 // limits makes the rate limits of r. Two of one route count apart, also where

@@ -85,7 +85,7 @@ func (b *builder) issuer(name string, c config.Issuer) (*issuer, error) {
 	var err error
 	made.issuer, err = auth.NewIssuer(auth.IssuerOptions{
 		Name: name, Issuer: c.Issuer, Keys: sources, Algorithms: c.Algorithms, Audiences: c.Audiences, TokenTypes: c.TokenTypes,
-		RequiredClaims: c.RequiredClaims, ScopeClaims: c.ScopeClaims, Leeway: c.Leeway, MaxLifetime: c.MaxLifetime, Log: b.log,
+		RequiredClaims: c.RequiredClaims, ScopeClaims: c.ScopeClaims, Leeway: c.Leeway, MaxLifetime: c.MaxLifetime, Log: b.log, Now: b.options.Now,
 	})
 	return made, err
 }

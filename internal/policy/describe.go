@@ -2,8 +2,8 @@ package policy
 
 import "strings"
 
-// String tells what p asks, as in "scopes orders:read, tenant=acme|globex";
-// empty where it asks nothing.
+// String tells what p asks and is met, as in "scopes orders:read,
+// tenant=acme|globex, allow says yes"; empty where it asks nothing.
 func (p *Policy) String() string {
 	if p == nil {
 		return ""
@@ -16,7 +16,7 @@ func (p *Policy) String() string {
 		parts = append(parts, r.claim+"="+strings.Join(r.values, "|"))
 	}
 	if p.allow != nil {
-		parts = append(parts, "an allow that is true")
+		parts = append(parts, "allow says yes")
 	}
 	return strings.Join(parts, ", ")
 }

@@ -19,7 +19,7 @@ type Explanation struct {
 	Status   int      `json:"status"`   // of the refusal; 200 stands for whatever the upstream would answer
 	Route    string   `json:"route"`    // empty: none
 	Checks   []Check  `json:"checks"`   // in their order, all of them
-	Inject   []string `json:"inject"`   // the route's credentials by name, whatever the decision
+	Inject   []string `json:"inject"`   // credentials by name; none on deny
 	Upstream []string `json:"upstream"` // where it would go, one URL a server, without the query; empty on deny
 }
 
@@ -59,9 +59,6 @@ func (p *Proxy) Explain(r *http.Request) Explanation {
 		return e
 	}
 	e.Route = x.route.Name
-	for _, c := range x.route.Inject {
-		e.Inject = append(e.Inject, c.Name())
-	}
 	e.inject(x)
 	if e.Decision == "allow" {
 		e.Upstream = x.route.servers(x)
@@ -71,7 +68,7 @@ func (p *Proxy) Explain(r *http.Request) Explanation {
 
 // deny notes the refusal, which ends the request.
 func (e *Explanation) deny(check string, err error, reason string) {
-	e.Decision, e.Status = "deny", http.StatusInternalServerError
+	e.Decision, e.Status, e.Inject = "deny", http.StatusInternalServerError, []string{}
 	if r, ok := errors.AsType[*refusal](err); ok {
 		e.Status = r.status
 	}
@@ -103,6 +100,7 @@ func (e *Explanation) inject(x *exchange) {
 			e.deny(checkInject, &refusal{status: http.StatusServiceUnavailable}, notReady(s))
 			return
 		}
+		e.Inject = append(e.Inject, s.Name)
 		ready = append(ready, fmt.Sprintf("%s (%s) goes in %s", s.Name, s.Type, c.Placement()))
 	}
 	e.Checks = append(e.Checks, Check{checkInject, pass, strings.Join(ready, "; ")})
@@ -209,7 +207,7 @@ func identity(x *exchange) string {
 
 func asked(p *policy.Policy) string {
 	if what := p.String(); what != "" {
-		return "has " + what
+		return what
 	}
 	return "whoever is authenticated may pass"
 }
