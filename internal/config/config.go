@@ -38,7 +38,7 @@ type Config struct {
 	Crypto       *Crypto       `yaml:"crypto" soon:"true"`
 	TokenService *TokenService `yaml:"token_service" soon:"true"`
 	RateLimits   RateLimits    `yaml:"rate_limits"`
-	Audit        *Audit        `yaml:"audit" soon:"true"`
+	Audit        *Audit        `yaml:"audit" doc:"a chained log of what was refused, renewed, read and asked of the gateway"`
 	Telemetry    Telemetry     `yaml:"telemetry"`
 	Routes       []Route       `yaml:"routes" required:"true" doc:"which requests go where, and who may send them"`
 
@@ -270,9 +270,9 @@ type Redis struct {
 
 // Audit is the chained record of decisions.
 type Audit struct {
-	Path    string `yaml:"path"`
-	HMACKey Secret `yaml:"hmac_key"`
-	OnError string `yaml:"on_error" enum:"continue|refuse"`
+	Path    string `yaml:"path" required:"true" doc:"the log's file; PATH.head is beside it"`
+	HMACKey Secret `yaml:"hmac_key" required:"true" doc:"${secret:PATH} of 32 random bytes or more"`
+	OnError string `yaml:"on_error" default:"continue" enum:"continue|refuse" doc:"what becomes of requests while the log cannot be written"`
 }
 
 // Telemetry is what operators see.

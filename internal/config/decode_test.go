@@ -165,13 +165,12 @@ secrets: {vault: {address: "${env:VAULT_ADDR:-}", auth: {}}, aws: {region: ""}}
 api_keys: {}
 keyrings: ~
 crypto: {path: ""}
-audit: {}
 telemetry: {otlp: {endpoint: "", sample: 0.0}}
 rate_limits: {redis: {}}
 issuers: {corp: {issuer: i, audiences: a, jwks_url: "https://a/", discovery: false, introspection: {}}}
 `+route+"    cors: {origins: [], credentials: false, max_age: 0s}\n    fields: {}\n")
-	if c.Crypto != nil || c.Audit != nil || c.Routes[0].Fields != nil {
-		t.Errorf("%v, %v, %v", c.Crypto, c.Audit, c.Routes[0].Fields)
+	if c.Crypto != nil || c.Routes[0].Fields != nil {
+		t.Errorf("%v, %v", c.Crypto, c.Routes[0].Fields)
 	}
 	if err := mustFail(t, "tls: {cert_file: a, key_file: b, acme: {domain: ''}}"+route); !strings.Contains(err, `unknown key "domain"`) {
 		t.Errorf("an unknown key in an off block: %s", err)
@@ -190,7 +189,7 @@ func TestOnlyOffValuesAreOff(t *testing.T) {
 		}
 	}
 	for _, text := range []string{
-		"limits: {auth_failures: 0}", "api_keys: {partners: {}}\naudit: {on_error: 0}",
+		"limits: {auth_failures: 0}", "api_keys: {partners: {}}\ncrypto: {max_body: 1}",
 		"rate_limits: {redis: {lease: 1ms}}", "tls: {cert_file: a, key_file: b, redirect_http: 0}", "crypto: {auth: public}", "keyrings: {a: {keys: '${secret:a}'}}",
 	} {
 		if err := mustFail(t, text+route); !strings.Contains(err, "is not supported in this version") {

@@ -20,6 +20,7 @@ func (k *checker) all() {
 	k.listeners()
 	k.limits()
 	k.secrets()
+	k.audit()
 	for _, name := range sortedKeys(k.c.Issuers) {
 		k.issuer(name, k.c.Issuers[name])
 	}

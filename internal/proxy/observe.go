@@ -145,6 +145,7 @@ func (rec *record) finish() {
 	rec.explainFailure()
 	rec.logObserved()
 	rec.log(took)
+	rec.audit()
 	p.serving.Add(-1)
 	if panicked != nil && answered {
 		panic(http.ErrAbortHandler) // half an answer must not look whole

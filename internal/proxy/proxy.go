@@ -20,6 +20,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -72,6 +73,8 @@ type Options struct {
 	BodyTimeout    time.Duration // between two reads of a request's body, and of one write of an answer's; 0 means none
 	Metrics        *Metrics
 	Access         *telemetry.Lines // nil: no access log
+	Denied         func(Denial)     // told of each request that a check refused; nil means none
+	Gate           func() error     // an error refuses every request: the audit log cannot be written; nil means none
 	Log            *slog.Logger
 	Now            func() time.Time
 }
@@ -85,6 +88,8 @@ type Proxy struct {
 	bodyTimeout time.Duration
 	metrics     *Metrics
 	access      *telemetry.Lines
+	onDenied    func(Denial)
+	gate        func() error
 	log         *slog.Logger
 	now         func() time.Time
 	serving     atomic.Int64 // requests whose access line is still to come
@@ -126,7 +131,7 @@ type route struct {
 func New(o Options) (*Proxy, error) {
 	p := &Proxy{
 		trust: o.TrustedProxies, maxHeader: o.MaxHeader, bodyTimeout: o.BodyTimeout, metrics: o.Metrics,
-		access: o.Access, log: telemetry.Discard(o.Log), now: o.Now,
+		access: o.Access, onDenied: o.Denied, gate: o.Gate, log: telemetry.Discard(o.Log), now: o.Now,
 	}
 	if p.now == nil {
 		p.now = time.Now
@@ -137,6 +142,9 @@ func New(o Options) (*Proxy, error) {
 	p.checks = []check{
 		{checkNormalise, p.normalise}, {checkRoute, p.find}, {checkLimitAddress, p.limitAddress},
 		{checkAuthenticate, p.authenticate}, {checkAuthorise, p.authorise}, {checkLimitPrincipal, p.limitPrincipal},
+	}
+	if p.gate != nil { // behind the first, which finds out whose request it is
+		p.checks = slices.Insert(p.checks, 1, check{checkAudit, p.audited})
 	}
 	routes := make([]*route, len(o.Routes))
 	for i, r := range o.Routes {
