@@ -95,6 +95,9 @@ func New(o Options) *Log {
 // pipe without a reader is no error: one may come.
 func (l *Log) Open() error { return l.writer.openFile() }
 
+// Close lets go of the file of a Log that was never started.
+func (l *Log) Close() { l.writer.close() }
+
 // Err is why records are not written at the moment, or nil. It never waits.
 func (l *Log) Err() error {
 	if began := l.began.Load(); began != 0 && l.o.Now().Sub(time.Unix(0, began)) > hung {

@@ -27,7 +27,7 @@ func (g *Gateway) adminServer(life context.Context, l net.Listener) *http.Server
 func (g *Gateway) adminOptions(l net.Listener) admin.Options {
 	o := admin.Options{
 		Health: g.Health, Gatherer: g.registry, Local: onLoopback(l),
-		Status: g.Status, Refresh: g.refreshCredential, Explain: g.answerExplain, Log: g.log,
+		Status: g.Status, Refresh: g.refreshCredential, Explain: g.answerExplain, Record: g.audit.call, Log: g.log,
 	}
 	current := g.current.Load()
 	if !current.config.Admin.Token.IsZero() {

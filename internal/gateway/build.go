@@ -58,6 +58,7 @@ type Gateway struct {
 	registry *prometheus.Registry
 	meters
 	access  *accessLog
+	audit   *auditLog
 	current atomic.Pointer[generation]
 	running supervisor
 	state   lifecycle
@@ -87,7 +88,7 @@ func Build(c *config.Config, o Options) (*Gateway, error) {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), buildInfo(o.Version))
 	g := &Gateway{
-		options: o, started: time.Now(), log: telemetry.Discard(o.Log), registry: registry, access: newAccessLog(o, registry),
+		options: o, started: time.Now(), log: telemetry.Discard(o.Log), registry: registry, access: newAccessLog(o, registry), audit: newAuditLog(registry),
 		meters: meters{
 			traffic: proxy.NewMetrics(registry), auth: auth.NewMetrics(registry),
 			refreshes: credentials.NewMetrics(registry), reads: secrets.NewMetrics(registry),
@@ -98,6 +99,7 @@ func Build(c *config.Config, o Options) (*Gateway, error) {
 		return nil, err
 	}
 	g.access.move(first.lines)
+	g.audit.move(first.audited)
 	g.current.Store(first)
 	return g, nil
 }
@@ -111,7 +113,7 @@ func (g *Gateway) build(c *config.Config, last *generation) (*generation, error)
 	}}
 	err := b.secrets()
 	if err == nil {
-		for _, step := range []func(){b.certificates, b.accessLog, b.useIssuers, b.useCredentials, b.useRoutes} {
+		for _, step := range []func(){b.certificates, b.accessLog, b.auditLog, b.useIssuers, b.useCredentials, b.useRoutes} {
 			step()
 		}
 		b.rest()
@@ -120,6 +122,7 @@ func (g *Gateway) build(c *config.Config, last *generation) (*generation, error)
 		}
 	}
 	if err != nil {
+		b.audited.end()
 		return nil, err
 	}
 	return b.generation, nil
@@ -156,7 +159,7 @@ func (b *builder) secrets() error {
 		}
 		b.log.Info("secret backend chosen", "backend", backend.Name(), "why", why)
 		made := &store{backend: backend.Name(), why: why, Store: secrets.NewStore(backend, secrets.Options{
-			Refresh: c.Refresh, MaxStale: unlessZero(c.MaxStale), Log: b.log, Metrics: b.reads,
+			Refresh: c.Refresh, MaxStale: unlessZero(c.MaxStale), Log: b.log, Metrics: b.reads, OnRead: b.audit.read,
 		})}
 		b.loops = append(b.loops, loop{"secrets", made})
 		if background, ok := backend.(secrets.Runner); ok {
@@ -232,10 +235,18 @@ func (b *builder) useRoutes() {
 	if len(b.wrong) > 0 {
 		return
 	}
+	var denied func(proxy.Denial)
+	var gate func() error
+	if b.audited != nil {
+		denied = b.audit.denied
+		if b.config.Audit.OnError == "refuse" {
+			gate = b.audit.err
+		}
+	}
 	var err error
 	b.proxy, err = proxy.New(proxy.Options{
 		Routes: b.routes, TrustedProxies: trusted, MaxHeader: int(b.config.Limits.MaxHeader), BodyTimeout: b.config.Limits.BodyTimeout,
-		Metrics: b.traffic, Access: b.accessLines(), Log: b.log, Now: b.options.Now,
+		Metrics: b.traffic, Access: b.accessLines(), Denied: denied, Gate: gate, Log: b.log, Now: b.options.Now,
 	})
 	b.fail("routes", err)
 }

@@ -35,7 +35,7 @@ func (b *builder) credential(name string, c config.Credential) (credentials.Cred
 		made, err := credentials.NewSigned(credentials.SignedOptions{
 			Name: name, Placement: at, SigningKey: b.value(c.SigningKey), Algorithm: c.Algorithm, KeyID: c.KID,
 			Issuer: c.Issuer, Audience: c.Audience, Subject: c.Subject, Scopes: c.Scopes, Claims: c.Claims, Expiry: c.Expiry,
-			RefreshBefore: c.RefreshBefore, Log: b.log, Metrics: b.refreshes,
+			RefreshBefore: c.RefreshBefore, Log: b.log, Metrics: b.refreshes, OnEvent: b.audit.renewed,
 		})
 		if err != nil {
 			return nil, err
@@ -55,7 +55,7 @@ func (b *builder) tokenEndpoint(name string, at credentials.Placement, c config.
 	o := credentials.OAuth2Options{
 		Name: name, Placement: at, TokenURL: c.TokenURL, ClientID: c.ClientID, ClientAuth: c.ClientAuth, Algorithm: c.Algorithm, KeyID: c.KID,
 		Scopes: c.Scopes, Audience: firstOf(c.Audience), Resource: c.Resource, Parameters: c.Parameters, RefreshBefore: c.RefreshBefore,
-		Client: fetcher, Log: b.log, Metrics: b.refreshes,
+		Client: fetcher, Log: b.log, Metrics: b.refreshes, OnEvent: b.audit.renewed,
 	}
 	if !c.ClientSecret.IsZero() {
 		o.ClientSecret = b.value(c.ClientSecret)

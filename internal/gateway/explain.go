@@ -128,6 +128,7 @@ func BuildToExplain(c *config.Config, o Options) (*Gateway, error) {
 	silent := *c
 	silent.TLS = nil
 	silent.Telemetry.AccessLog = ""
+	silent.Audit = unopened(c.Audit)
 	silent.Routes = slices.Clone(c.Routes)
 	for i := range silent.Routes {
 		silent.Routes[i].Upstream.TLS = config.UpstreamTLS{}

@@ -23,7 +23,8 @@ type generation struct {
 	routes      []proxy.Route
 	proxy       *proxy.Proxy
 	tls         *certificates
-	lines       *place // where the access log goes while this one serves
+	lines       *place     // where the access log goes while this one serves
+	audited     *auditFile // where the audit log goes; nil: there is none
 	loaded      time.Time
 
 	warm atomic.Bool // the first fetches have ended

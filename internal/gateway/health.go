@@ -33,6 +33,10 @@ func (g *generation) health() admin.Health {
 	for _, name := range slices.Sorted(maps.Keys(g.credentials)) {
 		add(credentialHealth(name, g.credentials[name].Status()))
 	}
+	audit, there := g.auditHealth()
+	if there {
+		add(audit)
+	}
 	for _, r := range g.config.Routes {
 		route := admin.Component{Name: r.Name, State: admin.OK, Age: -1}
 		usable := len(r.Auth.Issuers) == 0
@@ -49,6 +53,9 @@ func (g *generation) health() admin.Health {
 			case admin.Unavailable, admin.Starting:
 				usable, route.Detail = false, "credential "+name
 			}
+		}
+		if audit.State == admin.Unavailable {
+			usable, route.Detail = false, "audit"
 		}
 		if !usable {
 			route.State = admin.Unavailable

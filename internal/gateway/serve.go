@@ -75,6 +75,7 @@ func (g *Gateway) Run(ctx context.Context, on Listeners) error {
 	end := func() { cancel(proxy.ErrShutdown) }
 	defer end()
 	first := g.current.Load()
+	defer g.audit.start()()
 	g.running.begin(life, g.log)
 	g.running.adopt(first)
 	g.running.tasks.Go(func() { first.awaitWarm(life) })

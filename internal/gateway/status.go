@@ -23,6 +23,7 @@ func (g *generation) status() admin.Status {
 		Config:  admin.ConfigStatus{File: g.config.File(), Loaded: g.loaded.UTC()},
 		Issuers: []admin.IssuerStatus{}, Credentials: []admin.CredentialStatus{},
 		Secrets: admin.SecretsStatus{Backend: g.store.backend, Values: []admin.SecretStatus{}},
+		Audit:   g.auditStatus(),
 	}
 	for _, c := range h.Components {
 		states[c.Name] = c

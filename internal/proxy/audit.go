@@ -19,6 +19,7 @@ type Denial struct {
 	Subject   string // of a verified token
 	Issuer    string
 	IP        string
+	Observed  bool // the route only observes: it went on
 }
 
 // checkAudit refuses everything while the audit log cannot be written, where
@@ -46,6 +47,9 @@ func (rec *record) audit() {
 	}
 	if x.principal != nil {
 		d.Subject, d.Issuer = x.principal.Subject, x.principal.Issuer
+	}
+	if o := x.observed; o != nil && x.failed == "" {
+		d.Check, d.Reason, d.Observed = o.check, o.refusal.reason, true
 	}
 	rec.p.onDenied(d)
 }
