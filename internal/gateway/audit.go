@@ -35,16 +35,16 @@ type auditFile struct {
 
 func newAuditLog(registry prometheus.Registerer) *auditLog {
 	a := new(auditLog)
-	count := func(name, help string, before *atomic.Uint64, now func(*auditFile) uint64) {
-		registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: name, Help: help}, func() float64 {
+	count := func(o prometheus.CounterOpts, before *atomic.Uint64, now func(*auditFile) uint64) {
+		registry.MustRegister(prometheus.NewCounterFunc(o, func() float64 {
 			if f := a.current.Load(); f != nil {
 				return float64(before.Load() + now(f))
 			}
 			return float64(before.Load())
 		}))
 	}
-	count("gateway_audit_records_total", "Events taken into the audit log.", &a.writtenBefore, func(f *auditFile) uint64 { return f.Written() })
-	count("gateway_audit_dropped_total", "Events lost because the audit log could not be written.", &a.droppedBefore, func(f *auditFile) uint64 { return f.Dropped() })
+	count(prometheus.CounterOpts{Name: "gateway_audit_records_total", Help: "Events taken into the audit log."}, &a.writtenBefore, func(f *auditFile) uint64 { return f.Written() })
+	count(prometheus.CounterOpts{Name: "gateway_audit_dropped_total", Help: "Events lost because the audit log could not be written."}, &a.droppedBefore, func(f *auditFile) uint64 { return f.Dropped() })
 	registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "gateway_audit_failing", Help: "1 while the audit log cannot be written, else 0.",
 	}, func() float64 {
