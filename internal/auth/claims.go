@@ -9,10 +9,11 @@ import (
 	"github.com/sallyport/sallyport/internal/token"
 )
 
-// checkClaims judges the claims of a token whose signature is in order, and
-// returns its scopes.
-func (i *Issuer) checkClaims(c *token.Claims) ([]string, error) {
-	if err := i.checkTimes(c); err != nil {
+// checkClaims judges the claims of a token whose signature is in order, or for
+// which its issuer speaks, and returns its scopes. With endless there need be no
+// exp.
+func (i *Issuer) checkClaims(c *token.Claims, endless bool) ([]string, error) {
+	if err := i.checkTimes(c, endless); err != nil {
 		return nil, err
 	}
 	if !i.intended(c.Audience) {
@@ -35,12 +36,12 @@ func (i *Issuer) checkClaims(c *token.Claims) ([]string, error) {
 }
 
 // checkTimes judges exp, nbf and iat (RFC 7519, section 4.1), each with leeway.
-func (i *Issuer) checkTimes(c *token.Claims) error {
+func (i *Issuer) checkTimes(c *token.Claims, endless bool) error {
 	now := i.now()
 	switch {
-	case c.Expiry.IsZero():
+	case c.Expiry.IsZero() && !endless:
 		return refuse(reasonClaims, "there is no exp")
-	case !now.Before(c.Expiry.Add(i.leeway)):
+	case !c.Expiry.IsZero() && !now.Before(c.Expiry.Add(i.leeway)):
 		return refuse(reasonExpired, "exp was %v ago", now.Sub(c.Expiry))
 	case now.Before(c.NotBefore.Add(-i.leeway)):
 		return refuse(reasonNotYet, "nbf is in %v", c.NotBefore.Sub(now))

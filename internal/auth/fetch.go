@@ -9,7 +9,6 @@ import (
 	"mime"
 	"net"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"strings"
 	"time"
@@ -29,30 +28,72 @@ func (k *KeySet) get(ctx context.Context) ([]token.Key, []token.Skipped, error) 
 	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
 	defer cancel()
 	from := k.url
-	for range maxRedirects + 1 {
-		res, err := k.ask(ctx, from)
-		if err != nil {
+	if k.discover {
+		var err error
+		if from, err = k.locate(ctx); err != nil {
 			return nil, nil, err
+		}
+	}
+	doc, kind, err := k.document(ctx, from, "application/jwk-set+json, application/json")
+	if err != nil {
+		if k.located != nil {
+			k.located.failed = true
+		}
+		return nil, nil, err
+	}
+	keys, skipped, err := token.ParseJWKS(doc)
+	if err != nil && kind != "" && !strings.HasSuffix(kind, "json") {
+		return nil, nil, fmt.Errorf("answers %.40s, not a JWKS", kind)
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("answers no JWKS: %w", err)
+	}
+	return keys, skipped, nil
+}
+
+// statusError is an answer of another status than 200.
+type statusError int
+
+func (e statusError) Error() string { return fmt.Sprintf("answers status %d", int(e)) }
+
+// document fetches what is at from, or where that redirects to, and returns it
+// with its media type.
+func (k *KeySet) document(ctx context.Context, from *url.URL, accept string) (doc []byte, kind string, err error) {
+	for range maxRedirects + 1 {
+		res, err := k.ask(ctx, from, accept)
+		if err != nil {
+			return nil, "", err
 		}
 		location := res.Header.Get("Location")
 		if res.StatusCode < 300 || res.StatusCode > 399 || location == "" {
 			defer res.Body.Close()
-			return readSet(res)
+			return readDocument(res)
 		}
 		res.Body.Close()
 		if from, err = k.follow(from, location); err != nil {
-			return nil, nil, err
+			return nil, "", err
 		}
 	}
-	return nil, nil, fmt.Errorf("redirects more than %d times", maxRedirects)
+	return nil, "", fmt.Errorf("redirects more than %d times", maxRedirects)
 }
 
-func (k *KeySet) ask(ctx context.Context, u *url.URL) (*http.Response, error) {
+func (k *KeySet) follow(from *url.URL, location string) (*url.URL, error) {
+	to, err := from.Parse(location)
+	if err != nil {
+		return nil, errors.New("redirects to what is no URL")
+	}
+	if err := k.reach.judge(to); err != nil {
+		return nil, fmt.Errorf("redirects to %w", err)
+	}
+	return to, nil
+}
+
+func (k *KeySet) ask(ctx context.Context, u *url.URL, accept string) (*http.Response, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
 	if err != nil {
 		return nil, errors.New("its URL cannot be asked")
 	}
-	req.Header.Set("Accept", "application/jwk-set+json, application/json")
+	req.Header.Set("Accept", accept)
 	res, err := k.client.Do(req)
 	if err != nil {
 		return nil, explain(err)
@@ -60,60 +101,18 @@ func (k *KeySet) ask(ctx context.Context, u *url.URL) (*http.Response, error) {
 	return res, nil
 }
 
-// follow judges where a redirect leads. An address learned from a peer must be
-// https, on the host the operator wrote, and never link-local, where clouds keep
-// their metadata; http only where the operator wrote http.
-func (k *KeySet) follow(from *url.URL, location string) (*url.URL, error) {
-	to, err := from.Parse(location)
-	if err != nil {
-		return nil, errors.New("redirects to what is no URL")
-	}
-	switch {
-	case to.Scheme != "https" && (to.Scheme != "http" || k.url.Scheme != "http"):
-		return nil, errors.New("redirects to a URL that is not https")
-	case linkLocal(to.Hostname()):
-		return nil, errors.New("redirects to a link-local address")
-	case !strings.EqualFold(to.Hostname(), k.url.Hostname()) || !samePort(to, k.url):
-		return nil, errors.New("redirects to another host")
-	}
-	return to, nil
-}
-
-func linkLocal(host string) bool {
-	addr, err := netip.ParseAddr(host)
-	return err == nil && (addr.Unmap().IsLinkLocalUnicast() || addr.Unmap().IsLinkLocalMulticast())
-}
-
-// samePort also lets http go up to https, from the one usual port to the other.
-func samePort(to, written *url.URL) bool {
-	port := func(u *url.URL) string {
-		if u.Port() == "" {
-			return map[string]string{"http": "80", "https": "443"}[u.Scheme]
-		}
-		return u.Port()
-	}
-	return port(to) == port(written) || to.Scheme == "https" && port(to) == "443" && port(written) == "80"
-}
-
-func readSet(res *http.Response) ([]token.Key, []token.Skipped, error) {
+func readDocument(res *http.Response) (doc []byte, kind string, err error) {
 	if res.StatusCode != http.StatusOK {
-		return nil, nil, fmt.Errorf("answers status %d", res.StatusCode)
+		return nil, "", statusError(res.StatusCode)
 	}
-	doc, err := io.ReadAll(io.LimitReader(res.Body, maxSetSize+1))
-	if err != nil {
-		return nil, nil, explain(err)
+	if doc, err = io.ReadAll(io.LimitReader(res.Body, maxSetSize+1)); err != nil {
+		return nil, "", explain(err)
 	}
 	if len(doc) > maxSetSize {
-		return nil, nil, fmt.Errorf("answers more than %d bytes", maxSetSize)
+		return nil, "", fmt.Errorf("answers more than %d bytes", maxSetSize)
 	}
-	keys, skipped, err := token.ParseJWKS(doc)
-	if err != nil {
-		if kind, _, mimeErr := mime.ParseMediaType(res.Header.Get("Content-Type")); mimeErr == nil && !strings.HasSuffix(kind, "json") {
-			return nil, nil, fmt.Errorf("answers %.40s, not a JWKS", kind)
-		}
-		return nil, nil, fmt.Errorf("answers no JWKS: %w", err)
-	}
-	return keys, skipped, nil
+	kind, _, _ = mime.ParseMediaType(res.Header.Get("Content-Type"))
+	return doc, kind, nil
 }
 
 // explain tells what went wrong on the network. The errors of net/http quote

@@ -35,16 +35,17 @@ type refresher interface{ Missed() }
 // IssuerOptions say whose tokens are accepted, and which.
 type IssuerOptions struct {
 	Name           string // in the configuration
-	Issuer         string // the exact value of iss
+	Issuer         string // the exact value of iss; may be empty without Keys
 	Keys           []KeySource
-	From           []Place       // where its tokens may stand; nil: Authorization
-	Algorithms     []string      // empty: those each key is for
-	Audiences      []string      // one of these must be in aud; "*" accepts any
-	TokenTypes     []string      // typ, without case or "application/"; empty: any
-	RequiredClaims []string      // nil: sub
-	ScopeClaims    []string      // nil: scope and scp
-	Leeway         time.Duration // for clocks that differ; zero: none
-	MaxLifetime    time.Duration // of exp - iat; zero: no limit
+	Introspection  *Introspection // for tokens that Keys do not verify; nil: none
+	From           []Place        // where its tokens may stand; nil: Authorization
+	Algorithms     []string       // empty: those each key is for
+	Audiences      []string       // one of these must be in aud; "*" accepts any
+	TokenTypes     []string       // typ, without case or "application/"; empty: any
+	RequiredClaims []string       // nil: sub
+	ScopeClaims    []string       // nil: scope and scp
+	Leeway         time.Duration  // for clocks that differ; zero: none
+	MaxLifetime    time.Duration  // of exp - iat; zero: no limit
 	Now            func() time.Time
 	Log            *slog.Logger
 }
@@ -53,6 +54,7 @@ type IssuerOptions struct {
 type Issuer struct {
 	name, issuer        string
 	keys                []KeySource
+	asks                *Introspection
 	from                []Place
 	algorithms          []string
 	audiences           []string
@@ -69,7 +71,7 @@ type Issuer struct {
 // one of them. Keys that can be had already are looked at too.
 func NewIssuer(o IssuerOptions) (*Issuer, error) {
 	i := &Issuer{
-		name: o.Name, issuer: o.Issuer, keys: slices.Clone(o.Keys), from: o.From, algorithms: o.Algorithms, audiences: o.Audiences,
+		name: o.Name, issuer: o.Issuer, keys: slices.Clone(o.Keys), asks: o.Introspection, from: o.From, algorithms: o.Algorithms, audiences: o.Audiences,
 		required: o.RequiredClaims, scopes: o.ScopeClaims, leeway: o.Leeway, maxLifetime: o.MaxLifetime, now: o.Now, log: o.Log,
 	}
 	if i.from == nil {
@@ -99,7 +101,7 @@ func NewIssuer(o IssuerOptions) (*Issuer, error) {
 
 func (i *Issuer) checkOptions() error {
 	switch {
-	case i.issuer == "":
+	case i.issuer == "" && (i.asks == nil || len(i.keys) > 0):
 		return errors.New("issuer is empty: it is the exact value of iss")
 	case len(i.audiences) == 0 || slices.Contains(i.audiences, ""):
 		return errors.New(`audiences names none, or an empty one: name this API, or "*" to accept any`)
@@ -114,6 +116,9 @@ func (i *Issuer) checkOptions() error {
 // checkKeys also hands the algorithms on to the static keys, which take from
 // them what they are for where the operator does not say.
 func (i *Issuer) checkKeys() error {
+	if len(i.keys) == 0 && i.asks != nil {
+		return nil
+	}
 	if len(i.keys) == 0 {
 		return errors.New("there are no keys")
 	}
@@ -155,7 +160,7 @@ func (i *Issuer) authenticate(ctx context.Context, p *token.Parsed) (*Principal,
 	if err != nil {
 		return nil, err
 	}
-	scopes, err := i.checkClaims(&p.Claims)
+	scopes, err := i.checkClaims(&p.Claims, false)
 	if err != nil {
 		return nil, err
 	}

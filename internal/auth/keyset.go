@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
 	"net/http"
 	"net/url"
@@ -22,12 +23,15 @@ import (
 // KeySetOptions say where an issuer publishes its keys. Zero durations mean the
 // contract's defaults.
 type KeySetOptions struct {
-	Issuer   string        // its name in the configuration
-	URL      string        // http or https
-	Client   *http.Client  // nil means the standard one; redirects are judged here, whatever it says
-	Refresh  time.Duration // between two fetches, give or take a tenth; zero means 15 minutes
-	Cooldown time.Duration // between two fetches because of unknown kids; zero means 30 seconds
-	MaxStale time.Duration // how long keys serve after their last fetch; zero means 24 hours, negative no limit
+	Issuer   string          // its name in the configuration
+	URL      string          // http or https
+	Discover bool            // URL is the issuer's identifier: where the keys are is learned from its metadata
+	Hosts    func() []string // further hosts, as HostPort has them, that a URL learned on the way may be on; nil: none
+	Insecure bool            // a URL learned on the way may be plain http, if URL is, on other hosts than this machine
+	Client   *http.Client    // nil means the standard one; redirects are judged here, whatever it says
+	Refresh  time.Duration   // between two fetches, give or take a tenth; zero means 15 minutes
+	Cooldown time.Duration   // between two fetches because of unknown kids; zero means 30 seconds
+	MaxStale time.Duration   // how long keys serve after their last fetch; zero means 24 hours, negative no limit
 	Now      func() time.Time
 	Log      *slog.Logger
 	Metrics  *Metrics
@@ -36,9 +40,11 @@ type KeySetOptions struct {
 // KeySet holds the keys an issuer publishes at a URL, fetched in the background
 // by Run. It is a [KeySource].
 type KeySet struct {
-	issuer                      string
 	url                         *url.URL
 	shown                       string // url without user, password and query
+	discover                    bool   // url is the issuer's
+	identifier                  string // the issuer's, as it was written
+	reach                       reach
 	client                      *http.Client
 	refresh, cooldown, maxStale time.Duration
 	now                         func() time.Time
@@ -48,12 +54,14 @@ type KeySet struct {
 	current atomic.Pointer[fetched] // nil before the first good fetch
 	wanted  chan struct{}           // an unknown kid asks Run for a fetch
 
-	mu     sync.Mutex // never held while anything is written or awaited
-	flight *flight    // the fetch under way
-	asked  time.Time  // when an unknown kid was last heard
-	err    error      // of the last fetch
+	mu     sync.Mutex     // never held while anything is written or awaited
+	flight *flight        // the fetch under way
+	asked  time.Time      // when an unknown kid was last heard
+	err    error          // of the last fetch
+	names  map[string]int // the issuers whose keys these are, and how many use them
 
-	// For the log alone, and touched by the one fetch under way.
+	// Touched by the one fetch under way only.
+	located *located        // with discover: where the keys were last
 	skipped []token.Skipped // those of the last set
 	stale   bool            // that the keys are too old has been told
 }
@@ -77,9 +85,9 @@ func NewKeySet(o KeySetOptions) (*KeySet, error) {
 		return nil, fmt.Errorf("issuer %s: the URL of its keys is not an http or https URL", o.Issuer)
 	}
 	u.Fragment = ""
-	shown := url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}
 	k := &KeySet{
-		issuer: o.Issuer, url: u, shown: shown.String(), metrics: o.Metrics,
+		names: map[string]int{o.Issuer: 0}, url: u, shown: withoutQuery(u), discover: o.Discover, identifier: o.URL,
+		reach: reach{u, o.Hosts, o.Insecure}, metrics: o.Metrics,
 		refresh:  cmp.Or(o.Refresh, 15*time.Minute),
 		cooldown: cmp.Or(o.Cooldown, 30*time.Second),
 		maxStale: cmp.Or(o.MaxStale, 24*time.Hour),
@@ -94,13 +102,45 @@ func NewKeySet(o KeySetOptions) (*KeySet, error) {
 	if k.log == nil {
 		k.log = slog.New(slog.DiscardHandler)
 	}
-	k.log = k.log.With("issuer", k.issuer, "url", k.shown)
+	k.log = k.log.With("issuer", o.Issuer, "url", k.shown)
 	k.client = new(http.Client)
 	if o.Client != nil {
 		*k.client = *o.Client
 	}
 	k.client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	return k, nil
+}
+
+// use is an issuer's use of a key set.
+type use struct {
+	set    *KeySet
+	issuer string
+}
+
+// For returns what says, while its Run goes on, that the keys are of the issuer
+// with this name: metrics tell of one set under the names of all who share it.
+func (k *KeySet) For(issuer string) interface{ Run(context.Context) error } { return use{k, issuer} }
+
+// Run implements the interface of [KeySet.For].
+func (u use) Run(ctx context.Context) error {
+	count := func(by int) {
+		u.set.mu.Lock()
+		defer u.set.mu.Unlock()
+		if u.set.names[u.issuer] += by; u.set.names[u.issuer] == 0 {
+			delete(u.set.names, u.issuer)
+		}
+	}
+	count(1)
+	defer count(-1)
+	<-ctx.Done()
+	return nil
+}
+
+// issuers returns the names of those whose keys these are.
+func (k *KeySet) issuers() []string {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return slices.Collect(maps.Keys(k.names))
 }
 
 // Lookup implements [KeySource].
@@ -209,7 +249,9 @@ func (k *KeySet) fly(ctx context.Context, f *flight) {
 	if err != nil {
 		err = fmt.Errorf("key set %s: %w", k.shown, err)
 	}
-	k.metrics.count(k.issuer, err)
+	for _, issuer := range k.issuers() {
+		k.metrics.count(issuer, err)
+	}
 	before := k.current.Load()
 	if err == nil { // a failure leaves the keys as they are
 		k.current.Store(&fetched{all: keys, at: started})

@@ -72,7 +72,8 @@ type gauges struct{ *Metrics }
 func (g gauges) Describe(to chan<- *prometheus.Desc) { to <- g.keys; to <- g.age }
 
 // Collect implements [prometheus.Collector]. A reload has two sets of one issuer
-// for a moment: the younger one counts.
+// and URL for a moment: the younger one counts. Of an issuer with two URLs the
+// keys are added up, and the older set's age is told.
 func (g gauges) Collect(to chan<- prometheus.Metric) {
 	g.mu.Lock()
 	sets := slices.Collect(maps.Keys(g.sets))
@@ -81,16 +82,23 @@ func (g gauges) Collect(to chan<- prometheus.Metric) {
 		keys int
 		age  time.Duration
 	}
-	byIssuer := make(map[string]gauge)
+	byURL := make(map[[2]string]gauge) // issuer, URL
 	for _, k := range sets {
 		f := k.current.Load()
 		if f == nil {
 			continue
 		}
-		age := k.now().Sub(f.at)
-		if known, ok := byIssuer[k.issuer]; !ok || age < known.age {
-			byIssuer[k.issuer] = gauge{len(f.all), age}
+		for _, issuer := range k.issuers() {
+			at, age := [2]string{issuer, k.shown}, k.now().Sub(f.at)
+			if known, ok := byURL[at]; !ok || age < known.age {
+				byURL[at] = gauge{len(f.all), age}
+			}
 		}
+	}
+	byIssuer := make(map[string]gauge)
+	for at, one := range byURL {
+		all := byIssuer[at[0]]
+		byIssuer[at[0]] = gauge{all.keys + one.keys, max(all.age, one.age)}
 	}
 	for issuer, v := range byIssuer {
 		to <- prometheus.MustNewConstMetric(g.keys, prometheus.GaugeValue, float64(v.keys), issuer)

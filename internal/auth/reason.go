@@ -38,6 +38,7 @@ const (
 	reasonLifetime    reason = "lifetime"
 	reasonAudience    reason = "audience"
 	reasonClaims      reason = "claims"
+	reasonInactive    reason = "inactive"
 	reasonUnavailable reason = "keys_unavailable"
 	reasonOther       reason = "error"
 )

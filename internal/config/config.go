@@ -146,7 +146,7 @@ type ClientTLS struct {
 type Issuer struct {
 	Issuer         string        `yaml:"issuer" doc:"exact value of the iss claim"`
 	JWKSURL        string        `yaml:"jwks_url"`
-	Discovery      bool          `yaml:"discovery" soon:"true"`
+	Discovery      bool          `yaml:"discovery" doc:"learn where its keys are from its OpenID Connect or OAuth 2.0 metadata"`
 	Keys           []IssuerKey   `yaml:"keys"`
 	Algorithms     Strings       `yaml:"algorithms" enum:"HS256|HS384|HS512|RS256|RS384|RS512|PS256|PS384|PS512|ES256|ES384|ES512|EdDSA"`
 	Audiences      Strings       `yaml:"audiences" doc:"one of these must be in aud; * accepts any"`
@@ -155,10 +155,10 @@ type Issuer struct {
 	ScopeClaims    Strings       `yaml:"scope_claims" default:"scope,scp"`
 	Leeway         time.Duration `yaml:"leeway" default:"30s"`
 	MaxLifetime    time.Duration `yaml:"max_lifetime"`
-	From           Strings       `yaml:"from" default:"header"`
+	From           Strings       `yaml:"from" default:"header" doc:"header, cookie:NAME or query:NAME"`
 	JWKS           JWKS          `yaml:"jwks"`
 	TLS            ClientTLS     `yaml:"tls"`
-	Introspection  Introspection `yaml:"introspection" soon:"true"`
+	Introspection  Introspection `yaml:"introspection" doc:"ask the issuer about tokens that are no JWTs (RFC 7662)"`
 }
 
 // IssuerKey is one key from the secret backend.
@@ -180,7 +180,7 @@ type Introspection struct {
 	URL          string        `yaml:"url"`
 	ClientID     string        `yaml:"client_id"`
 	ClientSecret Secret        `yaml:"client_secret"`
-	Cache        time.Duration `yaml:"cache"`
+	Cache        time.Duration `yaml:"cache" doc:"how long an answer is remembered, never past exp; default not at all"`
 }
 
 // APIKeys is a list of keys and the header they come in.

@@ -76,7 +76,7 @@ gateway.yaml:2:12: expected true or false, got "perhaps"
 gateway.yaml:3:17: expected a duration such as 30s, got "soon"
 gateway.yaml:3:23: unknown key "nap"; the keys here are body_timeout, drain, drain_delay, header_timeout, idle_timeout, max_body, max_connections, max_header
 gateway.yaml:4:17: issuers.corp needs audiences; name what its tokens are for, as their aud claim does; "*" accepts any
-gateway.yaml:4:17: issuers.corp needs keys: set jwks_url or keys
+gateway.yaml:4:17: issuers.corp needs keys: set jwks_url or keys; discovery and introspection do it too
 gateway.yaml:6:21: a path begins with /, got "x"; write /* for every path
 gateway.yaml:6:41: unknown issuer "crop"; did you mean "corp"?
 gateway.yaml:6:59: expected a URL such as http://legacy:8080, got "ftp://a"

@@ -3,7 +3,6 @@ package gateway
 import (
 	"maps"
 	"slices"
-	"time"
 
 	"github.com/sallyport/sallyport/internal/admin"
 	"github.com/sallyport/sallyport/internal/auth"
@@ -92,7 +91,7 @@ func (g *generation) fetching() bool {
 		}
 	}
 	for _, i := range g.issuers {
-		if i.keySet != nil && pending(i.keySet.Status()) {
+		if slices.ContainsFunc(i.keySets, func(set *auth.KeySet) bool { return pending(set.Status()) }) {
 			return true
 		}
 	}
@@ -117,28 +116,3 @@ func secretHealth(s secrets.Status) admin.Component {
 
 // pending reports whether a key set's first fetch has not ended.
 func pending(s auth.KeySetStatus) bool { return !s.Ready && s.Err == "" }
-
-// health is how an issuer's keys are: one source of keys is enough to serve.
-func (i *issuer) health(name string) admin.Component {
-	c := admin.Component{Name: "issuer/" + name, State: admin.OK, Age: -1}
-	ready, failing := i.issuer.StaticStatus()
-	if failing > 0 {
-		c.Detail = "key from the secret backend"
-	}
-	if i.keySet != nil {
-		s := i.keySet.Status()
-		if s.Err != "" {
-			failing, c.Detail = failing+1, "keys cannot be fetched; the log says why"
-		}
-		if s.Ready {
-			ready, c.Age = ready+1, s.Age
-		}
-	}
-	switch {
-	case ready == 0:
-		c.State, c.Age = admin.Unavailable, time.Duration(-1)
-	case failing > 0:
-		c.State = admin.Degraded
-	}
-	return c
-}

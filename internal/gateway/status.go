@@ -54,19 +54,6 @@ func routeStatus(r config.Route, c admin.Component) admin.RouteStatus {
 // list is never nil, so that JSON has [] and not null.
 func list(texts config.Strings) []string { return append([]string{}, texts...) }
 
-func (i *issuer) status(name, value string, c admin.Component) admin.IssuerStatus {
-	s := admin.IssuerStatus{Name: name, Status: c.State, Detail: c.Detail, Issuer: value}
-	s.Keys, _ = i.issuer.StaticStatus()
-	if i.keySet != nil {
-		set := i.keySet.Status()
-		s.JWKSURL, s.Age = set.URL, seconds(c.Age)
-		if set.Ready {
-			s.Keys += set.Keys
-		}
-	}
-	return s
-}
-
 func credentialStatus(now credentials.Status, c admin.Component) admin.CredentialStatus {
 	return admin.CredentialStatus{
 		Name: now.Name, Type: now.Type, Status: c.State, LastError: c.Detail, ConsecutiveFailures: now.ConsecutiveFailures,

@@ -76,6 +76,8 @@ func methodNotAllowed(allow string) error {
 func unauthenticated(rt *route, err error) error {
 	r := &refusal{status: http.StatusUnauthorized, kind: "unauthenticated", reason: auth.Reason(err), cause: err}
 	switch {
+	case errors.Is(err, context.Canceled): // while the issuer was asked about the token
+		r.status, r.kind, r.reason = statusClientGone, "client-closed-request", "client_gone"
 	case errors.Is(err, auth.ErrUnavailable):
 		r.status, r.kind = http.StatusServiceUnavailable, "unavailable"
 		r.detail = "the credential cannot be checked at the moment"

@@ -42,6 +42,11 @@ func readObject(doc []byte, limit int) (map[string]any, error) {
 	return object, nil
 }
 
+// ReadObject reads a document that an issuer answers with, as strictly as tokens
+// are read: one JSON object, no name twice, valid UTF-8, at most 20,000 values.
+// Numbers are json.Number. Its errors do not quote doc.
+func ReadObject(doc []byte) (map[string]any, error) { return readObject(doc, maxSetValues) }
+
 type reader struct {
 	dec  *jsontext.Decoder
 	left int // values that may still come

@@ -165,9 +165,18 @@ func parseClaims(segment string) (c Claims, err error) {
 	if err != nil {
 		return c, err
 	}
-	if c.All, err = readObject(doc, maxValues); err != nil {
+	all, err := readObject(doc, maxValues)
+	if err != nil {
 		return c, err
 	}
+	return ReadClaims(all)
+}
+
+// ReadClaims reads claims that were not in a token but in what an issuer says of
+// one (RFC 7662, section 2.2), as strictly: of the right types, and no name that
+// equals a known one but for case.
+func ReadClaims(all map[string]any) (c Claims, err error) {
+	c.All = all
 	if err := refuseTwins(c.All, claimNames); err != nil {
 		return c, err
 	}
