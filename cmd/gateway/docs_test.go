@@ -114,6 +114,8 @@ func TestConsoleBlocksShowWhatTheCommandsPrint(t *testing.T) {
 		"healthcheck --url http://127.0.0.1:1/readyz": exitFailure,
 		"validate -c nowhere.yaml":                    exitFailure,
 		"validate -c wrong.yaml --offline":            exitFailure,
+		"test -c gateway.yaml --coverage cases.yaml":  exitOK,
+		"test -c gateway.yaml wrong-cases.yaml":       exitFailure,
 	}
 	varies := map[string]bool{"version": true}
 	texts := documents(t)

@@ -44,6 +44,7 @@ routes:
     inject: crm
     upstream: {urls: [UPSTREAM/base], strip_prefix: /orders}
   - {name: guarded, path: /guarded, auth: {issuers: [corp]}, rate_limit: {rate: 1/1h, key: ip}, upstream: UPSTREAM}
+  - {name: own, path: "/tenants/{tenant}/*", auth: {issuers: [corp], allow: 'claims.tenant == params.tenant || has(claims.level) && claims.level > 3'}, upstream: UPSTREAM}
   - {name: scarce, path: /scarce, auth: {issuers: [corp]}, rate_limit: {rate: 1/1h, key: subject}, upstream: UPSTREAM}
   - {name: reports, path: /reports, auth: {issuers: [corp]}, inject: gone, upstream: UPSTREAM}
   - {name: health, path: /healthz, auth: public, upstream: UPSTREAM}
@@ -137,6 +138,9 @@ func TestExplainTranscript(t *testing.T) {
 		{"another audience", "GET", "http://orders.example.com/orders/1", explainToken(t, map[string]any{"aud": "billing"})},
 		{"a scope that is missing", "GET", "http://orders.example.com/orders/1", explainToken(t, map[string]any{"scope": "orders:write"})},
 		{"a claim that differs", "GET", "http://orders.example.com/orders/1", explainToken(t, map[string]any{"tenant": "initech"})},
+		{"an allow that says no", "GET", "http://api.example.com/tenants/globex/1", good},
+		{"an allow that cannot be evaluated", "GET", "http://api.example.com/tenants/globex/1", explainToken(t, map[string]any{"level": "high"})},
+		{"an allow that says yes", "GET", "http://api.example.com/tenants/acme/1", good},
 		{"too often by one subject", "GET", "http://api.example.com/scarce", good},
 		{"a credential that is not to be had", "GET", "http://api.example.com/reports", good},
 	} {
