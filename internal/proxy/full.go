@@ -12,10 +12,8 @@ import (
 	"net/http/httputil"
 	"net/netip"
 	"net/url"
-	"slices"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/sallyport/sallyport/internal/credentials"
 	"github.com/sallyport/sallyport/internal/telemetry"
@@ -136,21 +134,21 @@ func (f *fullRoute) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		f.refuse(w, x, "body", tooLarge())
 		return
 	}
-	ctx, cancel := context.WithCancel(r.Context())
-	defer cancel()
-	if f.Total > 0 {
-		ctx, cancel = context.WithTimeout(ctx, f.Total)
-		defer cancel()
-	}
-	s := &sending{x: x, rec: w.(*record), cancel: cancel}
+	s := newSending(r, w.(*record))
 	defer s.done()
+	ctx := s.ctx
+	if f.Total > 0 {
+		bounded, cancel := context.WithTimeout(ctx, f.Total)
+		defer cancel()
+		ctx = bounded
+	}
 	if r.Body != nil && r.Body != http.NoBody {
 		s.body = newRequestBody(w, r, f.MaxBody, f.bodyTimeout)
 		if r.ProtoMajor == 1 {
 			_ = http.NewResponseController(w).EnableFullDuplex() // an answer may begin before the body ends
 		}
 	}
-	r = r.WithContext(context.WithValue(ctx, sendingKey{}, s))
+	r = r.WithContext(ctx)
 	if s.body != nil {
 		r.Body = s.body
 	}
@@ -161,30 +159,6 @@ func (f *fullRoute) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header()["Content-Type"] = nil // the upstream's or none: net/http must not guess one
 	x.sentUp = f.now()
 	f.reverse.ServeHTTP(w, r)
-}
-
-// sending is an exchange on its way through the full lane.
-type sending struct {
-	x      *exchange
-	rec    *record
-	body   *requestBody // nil: none
-	cancel context.CancelFunc
-	expiry *time.Timer
-}
-
-type sendingKey struct{}
-
-func sendingOf(ctx context.Context) *sending { return ctx.Value(sendingKey{}).(*sending) }
-
-// done ends what was started for the exchange. A body that is not at its end
-// is waited for no longer than a moment.
-func (s *sending) done() {
-	if s.expiry != nil {
-		s.expiry.Stop()
-	}
-	if s.body.unfinished() && s.x.proto[0] == 1 {
-		_ = s.body.control.SetReadDeadline(time.Now().Add(lingering))
-	}
 }
 
 // webSocket reports whether r asks for a WebSocket, the one upgrade that passes
@@ -309,23 +283,10 @@ func (f *fullRoute) answer(res *http.Response) error {
 	if res.StatusCode == http.StatusSwitchingProtocols {
 		s.rec.status = res.StatusCode // written past the record
 	}
-	if f.CloseAtExpiry && x.principal != nil && !x.principal.Expires.IsZero() && lasting(res) {
-		s.expiry = time.AfterFunc(x.principal.Expires.Sub(f.now()), s.cancel)
+	if f.CloseAtExpiry {
+		s.endAtExpiry(res, f.now())
 	}
 	return nil
-}
-
-// streams are the media types of answers that go on until somebody ends them.
-var streams = []string{"text/event-stream", "application/x-ndjson", "application/jsonl", "application/json-seq", "application/stream+json", "multipart/x-mixed-replace", "application/grpc"}
-
-// lasting reports whether res may outlive the token that asked for it: an
-// upgraded connection or a stream. A download of unknown length is none.
-func lasting(res *http.Response) bool {
-	if res.StatusCode == http.StatusSwitchingProtocols {
-		return true
-	}
-	media := strings.ToLower(res.Header.Get("Content-Type"))
-	return slices.ContainsFunc(streams, func(kind string) bool { return strings.HasPrefix(media, kind) })
 }
 
 // failed answers where no answer could be had.

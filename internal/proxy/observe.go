@@ -57,8 +57,11 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 // however it ends. It must be outermost: what it does not wrap, it does not see.
 type record struct {
 	http.ResponseWriter
-	p      *Proxy
-	x      *exchange
+	p *Proxy
+	x *exchange
+
+	hijacked func(*socket) // told of the connection that an upgrade takes; may be nil
+
 	status int
 	bytes  int64
 }
