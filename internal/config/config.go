@@ -322,6 +322,7 @@ type Auth struct {
 	Allow              Expression         `yaml:"allow" doc:"an expression in CEL that must be true"`
 	Mode               string             `yaml:"mode" default:"enforce" enum:"enforce|observe"`
 	CloseAtExpiry      bool               `yaml:"close_at_expiry" default:"true"`
+	Resource           string             `yaml:"resource" doc:"URL of the protected resource the route belongs to, for its metadata (RFC 9728)"`
 }
 
 // RouteLimit is how often each caller may pass.

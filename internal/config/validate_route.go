@@ -127,6 +127,9 @@ func (k *checker) auth(at string, r *Route) {
 	if len(r.Auth.Issuers) == 0 && !k.failed(path+".issuers") {
 		k.fail(path, "the auth block names no issuers"+k.because(path+".issuers"), "name at least one, or write auth: public")
 	}
+	if r.Auth.Resource != "" {
+		k.resource(path+".resource", r.Auth.Resource)
+	}
 	known := sortedKeys(k.c.Issuers)
 	byValue := make(map[string]string)
 	for i, name := range r.Auth.Issuers {

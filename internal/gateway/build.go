@@ -245,7 +245,7 @@ func (b *builder) useRoutes() {
 	}
 	var err error
 	b.proxy, err = proxy.New(proxy.Options{
-		Routes: b.routes, TrustedProxies: trusted, MaxHeader: int(b.config.Limits.MaxHeader), BodyTimeout: b.config.Limits.BodyTimeout,
+		Routes: b.routes, Documents: resources(b.config), TrustedProxies: trusted, MaxHeader: int(b.config.Limits.MaxHeader), BodyTimeout: b.config.Limits.BodyTimeout,
 		Metrics: b.traffic, Access: b.accessLines(), Denied: denied, Gate: gate, Log: b.log, Now: b.options.Now,
 	})
 	b.fail("routes", err)

@@ -46,6 +46,11 @@ func (b *builder) route(r config.Route) (proxy.Route, error) {
 	if route.Observe {
 		b.log.Warn("a route only observes: it refuses nobody for who he is or what he may not do", "route", r.Name)
 	}
+	if r.Auth.Resource != "" {
+		if _, route.Metadata, err = metadataOf(r.Auth.Resource); err != nil {
+			return route, err
+		}
+	}
 	var issuers []*auth.Issuer
 	for _, name := range r.Auth.Issuers {
 		issuers = append(issuers, b.issuers[name].issuer)

@@ -43,6 +43,7 @@ type Route struct {
 	Auth          *auth.Authenticator // nil: public
 	Policy        *policy.Policy      // nil: every principal may pass
 	Observe       bool                // 401s and 403s are counted and logged, and the request goes on
+	Metadata      string              // URL of the metadata of the resource it belongs to, for challenges; may be empty
 	CloseAtExpiry bool
 	Forward       map[string]string // header: claim
 	Limits        []Limit
@@ -68,6 +69,7 @@ type Route struct {
 // Options are what a Proxy is made of.
 type Options struct {
 	Routes         []Route
+	Documents      []Document
 	TrustedProxies []netip.Prefix
 	MaxHeader      int           // bytes of a request's header; 0 means no limit
 	BodyTimeout    time.Duration // between two reads of a request's body, and of one write of an answer's; 0 means none
@@ -83,6 +85,7 @@ type Options struct {
 type Proxy struct {
 	checks      []check
 	router      *router
+	documents   map[documentAt]*route
 	trust       trust
 	maxHeader   int
 	bodyTimeout time.Duration
@@ -154,6 +157,7 @@ func New(o Options) (*Proxy, error) {
 		}
 		routes[i] = rt
 	}
+	p.documents = p.newDocuments(o.Documents)
 	var err error
 	if p.router, err = newRouter(routes); err != nil {
 		return nil, fmt.Errorf("proxy: %w", err)
@@ -216,6 +220,9 @@ func (p *Proxy) normalise(x *exchange) error {
 
 // find chooses the route: host, then path, then method (CONTRACT 4.2).
 func (p *Proxy) find(x *exchange) error {
+	if found, err := p.findDocument(x); found {
+		return err
+	}
 	found, params := p.router.find(x.hostname, x.at.path)
 	if x.at.slashes && (found == nil || !found.slashes) {
 		return badRequest("path", "the path is malformed or ambiguous", errTargetSlash)

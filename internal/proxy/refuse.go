@@ -44,6 +44,9 @@ func (rt *route) challenge(parameters string) []field {
 	if rt.Auth != nil {
 		scheme = rt.Auth.Scheme()
 	}
+	if rt.Metadata != "" && scheme == "Bearer" {
+		parameters += `, resource_metadata="` + rt.Metadata + `"` // RFC 9728, section 5.1
+	}
 	return []field{{"Www-Authenticate", scheme + ` realm="gateway"` + parameters}}
 }
 
