@@ -76,12 +76,14 @@ func (s *stage) scenes() ([]scene, error) {
 			"200, credential X-Legacy-Key ending in " + last4(s.staticKey) + "; caller_credential_seen: false"},
 		{"Allowed; the legacy API gets an OAuth2 token that the gateway renews", "curl -i " + bearer(full) + gate + "/crm/customers",
 			"200, credential Bearer token; its last four characters change every half minute or sooner"},
+		{"The legacy API revokes that token; the gateway gets another and sends the request again", "curl -s -X POST " + url(s.legacy) + "/revoke; curl -i " + bearer(full) + gate + "/crm/customers",
+			"200, with other last four characters"},
 		{"A burst against 5 requests a minute", "for i in 1 2 3 4 5 6 7 8; do curl -s -o /dev/null -w '%{http_code} ' " + bearer(full) + gate + "/reports/daily; done; echo",
 			"200 200 200 200 200 429 429 429"},
 		{"A tampered token", "curl -i " + bearer(tamper(full)) + gate + "/orders/1",
 			`401, error="invalid_token"`},
-		{"The metrics", "curl -s " + url(s.admin) + "/metrics | grep '^gateway_requests_total'",
-			"one line for each route, method and status of the calls above"},
+		{"The metrics", "curl -s " + url(s.admin) + "/metrics | grep -E '^gateway_(requests|replays)_total'",
+			"one line for each route, method and status of the calls above, and 1 replay on crm"},
 	}, nil
 }
 

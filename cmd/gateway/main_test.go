@@ -105,7 +105,7 @@ func TestDemoLinesWorkAsPrinted(t *testing.T) {
 		time.Sleep(10 * time.Millisecond)
 	}
 	scenes := regexp.MustCompile(`(?m)^\d\. (.*)\n(.*)\n   -> (.*)$`).FindAllStringSubmatch(out.String(), -1)
-	if len(scenes) != 7 {
+	if len(scenes) != 8 {
 		t.Fatalf("%d scenes:\n%s", len(scenes), out)
 	}
 	for _, want := range []struct{ scene, answer string }{
@@ -113,9 +113,11 @@ func TestDemoLinesWorkAsPrinted(t *testing.T) {
 		{"A token without", `error="insufficient_scope", scope="orders:read"`},
 		{"own key", "HTTP/1.1 200 "},
 		{"OAuth2", "HTTP/1.1 200 "},
+		{"revokes", "HTTP/1.1 200 "},
 		{"A burst", "200 200 200 200 200 429 429 429"},
 		{"tampered", `error="invalid_token"`},
 		{"metrics", `gateway_requests_total{code="429",method="GET",route="reports"} 3`},
+		{"metrics", `gateway_replays_total{route="crm"} 1`},
 	} {
 		found := false
 		for _, scene := range scenes {

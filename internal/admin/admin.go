@@ -73,6 +73,7 @@ var (
 	ErrBadRequest = errors.New("the question makes no sense")   // 400; its text is told
 	ErrRefused    = errors.New("that cannot be done")           // 422; its text is told
 	ErrBusy       = errors.New("the same is already under way") // 409
+	ErrTooSoon    = errors.New("that was done a moment ago")    // 429
 	ErrPeer       = errors.New("another server failed")         // 502; its text is told
 )
 

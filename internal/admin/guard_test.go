@@ -54,6 +54,8 @@ func serve(t *testing.T, change func(*admin.Options)) string {
 				return fmt.Errorf("%w: credential legacy is not fetched", admin.ErrRefused)
 			case "down":
 				return fmt.Errorf("%w: no answer", admin.ErrPeer)
+			case "soon":
+				return fmt.Errorf("canary: %w", admin.ErrTooSoon)
 			case "odd":
 				return errors.New("canary")
 			}
@@ -165,6 +167,7 @@ func TestTokenOpensTheAPI(t *testing.T) {
 		"refresh unknown":    {"POST", "/api/v1/credentials/none/refresh", "", "", 404, "not-found"},
 		"refresh a static":   {"POST", "/api/v1/credentials/legacy/refresh", "", "", 422, "is not fetched"},
 		"refresh in vain":    {"POST", "/api/v1/credentials/down/refresh", "", "", 502, "no answer"},
+		"refresh too soon":   {"POST", "/api/v1/credentials/soon/refresh", "", "", 429, "a moment ago"},
 		"refresh oddly":      {"POST", "/api/v1/credentials/odd/refresh", "", "", 500, "something went wrong"},
 		"reload":             {"POST", "/api/v1/reload", "", "", 200, ""},
 		"explain":            {"POST", "/api/v1/explain", `{"method":"GET","url":"http://a/b","headers":{"A":"b"}}`, json, 200, `"url":"http://a/b"`},

@@ -65,6 +65,8 @@ func (a *api) refusalOf(r *http.Request, err error) *refusal {
 		return &refusal{status: http.StatusConflict, kind: "conflict", detail: err.Error()}
 	case errors.Is(err, ErrRefused):
 		return &refusal{status: http.StatusUnprocessableEntity, kind: "refused", detail: err.Error()}
+	case errors.Is(err, ErrTooSoon):
+		return &refusal{status: http.StatusTooManyRequests, kind: "rate-limited", detail: ErrTooSoon.Error(), header: [][2]string{{"Retry-After", "10"}}}
 	case errors.Is(err, ErrPeer):
 		return &refusal{status: http.StatusBadGateway, kind: "bad-gateway", detail: err.Error()}
 	case errors.Is(err, context.DeadlineExceeded):

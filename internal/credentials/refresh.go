@@ -7,12 +7,12 @@ import (
 	"time"
 )
 
-// refreshPause is the shortest time between a renewal and one that is asked for.
+// refreshPause is the shortest time between two renewals that are asked for.
 // Whoever makes an upstream answer 401 asks for one, so this is what keeps a
 // caller from turning the gateway against the token endpoint.
 const refreshPause = 10 * time.Second
 
-// ErrTooSoon says that a Refresh was refused, for the last renewal is too recent.
+// ErrTooSoon says that a Refresh was refused, for the last one is too recent.
 var ErrTooSoon = errors.New("renewed a moment ago")
 
 // A Rotating credential can be renewed before its time.
@@ -20,10 +20,10 @@ type Rotating interface {
 	Credential
 
 	// Refresh renews the value now and returns once that has ended: nil if there
-	// is a new value, else why not. All who ask meanwhile share the one fetch. It
-	// is ErrTooSoon within 10 s of another renewal, whatever caused that one; the
-	// fetch of a first value does not count. Until it succeeds the old value
-	// serves on. The wait ends with ctx, or after a few seconds; the fetch goes on.
+	// is a new value, else why not. All who ask meanwhile share the one fetch, also
+	// if that was under way by itself. Within 10 s of another Refresh, whoever asked
+	// for that one, it is ErrTooSoon. Until it succeeds the old value serves on. The
+	// wait ends with ctx, or after a few seconds; the fetch goes on.
 	Refresh(ctx context.Context) error
 }
 

@@ -37,7 +37,7 @@ func TestRefreshesThatComeTogetherAreOneFetch(t *testing.T) {
 	})
 }
 
-func TestRefreshIsRefusedWithinTenSecondsOfARenewal(t *testing.T) {
+func TestRefreshIsRefusedWithinTenSecondsOfAnother(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		e := &endpoint{lifetime: time.Hour}
@@ -53,7 +53,7 @@ func TestRefreshIsRefusedWithinTenSecondsOfARenewal(t *testing.T) {
 				t.Errorf("%d fetches, want %d", e.count(), fetches)
 			}
 		}
-		refresh(nil, 2) // the fetch of a first value is no renewal
+		refresh(nil, 2) // what comes by itself does not count
 		refresh(ErrTooSoon, 2)
 		time.Sleep(10*time.Second - time.Nanosecond)
 		refresh(ErrTooSoon, 2)
@@ -62,12 +62,12 @@ func TestRefreshIsRefusedWithinTenSecondsOfARenewal(t *testing.T) {
 
 		time.Sleep(time.Until(r.Status().NextRenewal)) // by itself
 		synctest.Wait()
-		refresh(ErrTooSoon, 4)
+		refresh(nil, 5)
 		time.Sleep(10 * time.Second)
 		e.set(func(e *endpoint) { e.err = errEndpoint })
-		refresh(errEndpoint, 5) // a failure counts too
-		refresh(ErrTooSoon, 5)
-		mustValue(t, r, "token-4")
+		refresh(errEndpoint, 6) // a failure counts too
+		refresh(ErrTooSoon, 6)
+		mustValue(t, r, "token-5")
 	})
 }
 

@@ -62,7 +62,7 @@ type renewer struct {
 	stopped  bool
 	fetching bool
 	demanded bool      // a fetch was asked for and has not begun
-	counted  time.Time // when the last renewal began; see Refresh
+	counted  time.Time // when the last one that was asked for began
 	pending  *attempt  // the fetch under way, or the next
 	next     time.Time // when that is due
 	failures int       // since the last success
@@ -153,14 +153,13 @@ func (r *renewer) renew(ctx context.Context, pause *backoff.ExponentialBackOff) 
 	return r.succeeded(fresh, took, expires.Add(jitter-lead))
 }
 
-// begin notes that an attempt begins, and returns when. One without a value in
-// use counts as a renewal only if it was asked for.
+// begin notes that an attempt begins, and returns when.
 func (r *renewer) begin() time.Time {
 	r.rotated.Store(false)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	now := r.now()
-	if r.demanded || r.current.Load().good(now) {
+	if r.demanded {
 		r.counted = now
 	}
 	r.fetching, r.demanded = true, false

@@ -37,7 +37,10 @@ type area struct {
 }
 
 // legacy is the API that cannot be changed.
-type legacy struct{ areas []area }
+type legacy struct {
+	areas   []area
+	revoked revocation
+}
 
 var (
 	errRefused     = errors.New("not the credential this path wants")
@@ -47,7 +50,8 @@ var (
 // NewLegacy returns the legacy API: /orders wants a key in a header of its own,
 // /crm a bearer token of its own issuer, /reports HTTP Basic. Everything else
 // is refused with 401, also what a gateway takes from its callers. The answers
-// tell what arrived, so that one can see what a gateway did; /healthz is open.
+// tell what arrived, so that one can see what a gateway did; /healthz is open. A
+// POST to /revoke has /crm refuse, from then on, the token it is sent next.
 func NewLegacy(o LegacyOptions) (http.Handler, error) {
 	l := &legacy{}
 	if o.StaticKey != "" {
@@ -62,7 +66,7 @@ func NewLegacy(o LegacyOptions) (http.Handler, error) {
 			return nil, errors.New("demo: a legacy API with a JWKS URL needs the tokens' issuer and audience too")
 		}
 		keys := newRemoteKeys(o)
-		l.areas = append(l.areas, area{"/crm", "Bearer token", "Authorization", `Bearer realm="crm"`, checkBearer(keys)})
+		l.areas = append(l.areas, area{"/crm", "Bearer token", "Authorization", `Bearer realm="crm"`, checkBearer(keys, &l.revoked)})
 	}
 	if o.BasicUser != "" || o.BasicPassword != "" {
 		if o.BasicUser == "" || o.BasicPassword == "" {
@@ -81,6 +85,11 @@ func NewLegacy(o LegacyOptions) (http.Handler, error) {
 func (l *legacy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.URL.Path == "/healthz" {
 		writeJSON(w, http.StatusOK, map[string]string{"status": "ok"})
+		return
+	}
+	if r.URL.Path == "/revoke" && r.Method == http.MethodPost {
+		l.revoked.ask()
+		w.WriteHeader(http.StatusNoContent)
 		return
 	}
 	for _, a := range l.areas {
@@ -221,7 +230,7 @@ func checkBasic(user, password string) func(*http.Request, string) (string, erro
 	}
 }
 
-func checkBearer(keys *remoteKeys) func(*http.Request, string) (string, error) {
+func checkBearer(keys *remoteKeys, revoked *revocation) func(*http.Request, string) (string, error) {
 	return func(r *http.Request, sent string) (string, error) {
 		scheme, raw, _ := strings.Cut(sent, " ")
 		if !strings.EqualFold(scheme, "Bearer") {
@@ -229,6 +238,9 @@ func checkBearer(keys *remoteKeys) func(*http.Request, string) (string, error) {
 		}
 		if err := keys.verify(r.Context(), raw); err != nil {
 			return "", err
+		}
+		if revoked.holds(raw) {
+			return "", errRefused
 		}
 		return raw, nil
 	}

@@ -262,3 +262,27 @@ func TestAnAreaWithoutACredentialIsNotThere(t *testing.T) {
 		}
 	}
 }
+
+func TestLegacyRevokesTheTokenItIsSentNext(t *testing.T) {
+	t.Parallel()
+	issuer, is := startIssuer(t, demo.IssuerOptions{})
+	legacy := startLegacy(t, demo.LegacyOptions{JWKSURL: is.URL + "/jwks", TokenIssuer: is.URL})
+	first, second := mintCRM(t, issuer, demo.MintOptions{}), mintCRM(t, issuer, demo.MintOptions{})
+	ask := func(what, token string, want int) {
+		t.Helper()
+		if got := get(t, legacy.URL+"/crm/1", http.Header{"Authorization": {"Bearer " + token}}); got.status != want {
+			t.Errorf("%s: %d, want %d", what, got.status, want)
+		}
+	}
+	ask("before", first, 200)
+	if got := get(t, legacy.URL+"/revoke", nil); got.status != 404 {
+		t.Errorf("GET /revoke: %d", got.status)
+	}
+	if got := post(t, legacy.URL+"/revoke", "text/plain", "", "", ""); got.status != 204 {
+		t.Errorf("POST /revoke: %d", got.status)
+	}
+	ask("a token that is none", "junk", 401)
+	ask("the token sent next", first, 401)
+	ask("another", second, 200)
+	ask("the revoked one again", first, 401)
+}

@@ -2,12 +2,14 @@ package gateway
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
 	"time"
 
 	"github.com/sallyport/sallyport/internal/admin"
+	"github.com/sallyport/sallyport/internal/credentials"
 )
 
 // adminServer is the operators' server on l, which may be nil.
@@ -74,7 +76,10 @@ func (g *Gateway) refreshCredential(ctx context.Context, name string) error {
 	if !ok {
 		return fmt.Errorf("%w: credential %s is not fetched: it follows its secret", admin.ErrRefused, name)
 	}
-	if err := r.Refresh(ctx); err != nil {
+	switch err := r.Refresh(ctx); {
+	case errors.Is(err, credentials.ErrTooSoon):
+		return fmt.Errorf("credential %s: %w", name, admin.ErrTooSoon)
+	case err != nil:
 		return fmt.Errorf("%w: %w", admin.ErrPeer, err)
 	}
 	return nil

@@ -29,17 +29,17 @@ func TestHostileTokenEndpointsAreSeenByNoCaller(t *testing.T) {
 		handle http.HandlerFunc
 		reason string
 	}{
-		"500": {func(w http.ResponseWriter, _ *http.Request) {
+		"oauth-01 500": {func(w http.ResponseWriter, _ *http.Request) {
 			w.WriteHeader(http.StatusInternalServerError)
 			_, _ = io.WriteString(w, "canary-trace")
 		}, "refused"},
-		"hangs": {func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, "timeout"},
-		"hangs after the header": {func(w http.ResponseWriter, r *http.Request) {
+		"oauth-02 hangs": {func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, "timeout"},
+		"oauth-02 hangs after the header": {func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Content-Type", "application/json")
 			_ = http.NewResponseController(w).Flush()
 			<-r.Context().Done()
 		}, "timeout"},
-		"trickles": {func(w http.ResponseWriter, r *http.Request) {
+		"oauth-02 trickles": {func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Content-Type", "application/json")
 			for r.Context().Err() == nil {
 				_, _ = io.WriteString(w, " ")
@@ -50,18 +50,18 @@ func TestHostileTokenEndpointsAreSeenByNoCaller(t *testing.T) {
 		"redirects": {func(w http.ResponseWriter, r *http.Request) {
 			http.Redirect(w, r, "http://127.0.0.1:1/canary", http.StatusPermanentRedirect)
 		}, "redirect"},
-		"a login page":         {write("text/html", "<html>canary-page</html>"), "format"},
-		"an error with a 200":  {write("application/json", `{"error":"invalid_client","error_description":"canary"}`), "refused"},
-		"an empty 200":         {func(http.ResponseWriter, *http.Request) {}, "format"},
-		"an array":             {write("application/json", `[`+head+`}]`), "format"},
-		"2 MiB":                {write("application/json", head+`,"x":"`+strings.Repeat("x", 2<<20)+`"}`), "too_large"},
-		"a bomb":               {bomb, "format"},
-		"a token with a line":  {write("application/json", `{"access_token":"canary\r\nX-Admin: 1"}`), "token"},
-		"a token with control": {write("application/json", `{"access_token":"canary\u0007"}`), "token"},
-		"a mac token":          {write("application/json", head+`,"token_type":"mac"}`), "token_type"},
-		"a DPoP token":         {write("application/json", head+`,"token_type":"DPoP"}`), "token_type"},
-		"a lifetime of 0":      {write("application/json", head+`,"expires_in":0}`), "lifetime"},
-		"a lifetime in words":  {write("application/json", head+`,"expires_in":"long"}`), "lifetime"},
+		"oauth-03 a login page":         {write("text/html", "<html>canary-page</html>"), "format"},
+		"oauth-03 an error with a 200":  {write("application/json", `{"error":"invalid_client","error_description":"canary"}`), "refused"},
+		"oauth-03 an empty 200":         {func(http.ResponseWriter, *http.Request) {}, "format"},
+		"oauth-03 an array":             {write("application/json", `[`+head+`}]`), "format"},
+		"2 MiB":                         {write("application/json", head+`,"x":"`+strings.Repeat("x", 2<<20)+`"}`), "too_large"},
+		"a bomb":                        {bomb, "format"},
+		"oauth-05 a token with a line":  {write("application/json", `{"access_token":"canary\r\nX-Admin: 1"}`), "token"},
+		"oauth-05 a token with control": {write("application/json", `{"access_token":"canary\u0007"}`), "token"},
+		"oauth-09 a mac token":          {write("application/json", head+`,"token_type":"mac"}`), "token_type"},
+		"oauth-09 a DPoP token":         {write("application/json", head+`,"token_type":"DPoP"}`), "token_type"},
+		"a lifetime of 0":               {write("application/json", head+`,"expires_in":0}`), "lifetime"},
+		"a lifetime in words":           {write("application/json", head+`,"expires_in":"long"}`), "lifetime"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -308,3 +308,38 @@ routes: [{name: crm, path: /*, auth: public, inject: crm, upstream: "%s"}]
 		t.Errorf("answer %d after %d requests upstream, %s replays", got.Status, asked.Load(), replays(t, g))
 	}
 }
+
+// The case oauth-11: the token is sent to the upstream and told to nobody else,
+// nor is the client secret, whatever happens.
+func TestTokenIsToldToTheUpstreamAlone(t *testing.T) {
+	t.Parallel()
+	rot := startRotation(t)
+	up, _ := rot.upstream(t)
+	g := rot.gateway(t, fmt.Sprintf("{urls: [%q]}", up))
+	var told strings.Builder
+	tell := func(a answer, want int) {
+		t.Helper()
+		if a.Status != want {
+			t.Errorf("answer %d, want %d", a.Status, want)
+		}
+		fmt.Fprintln(&told, a.Status, a.Header, a.Body)
+	}
+	tell(exchange(t, "GET", g.URL, nil), 200)
+	rot.revoke()
+	tell(exchange(t, "GET", g.URL, nil), 200) // replayed
+	rot.revoke()
+	tell(exchange(t, "GET", g.URL, nil), 401)
+	tell(exchange(t, "POST", g.Admin+"/api/v1/credentials/crm/refresh", nil), 429) // within 10 s of the one above
+	for _, path := range []string{"/metrics", "/readyz?verbose", "/", "/api/v1/status"} {
+		fmt.Fprintln(&told, exchange(t, "GET", g.Admin+path, nil))
+	}
+	if err := g.stop(); err != nil {
+		t.Fatal(err)
+	}
+	fmt.Fprintln(&told, g.Log.String(), g.Access.String())
+	for _, canary := range []string{"token-1", "token-2", "client-secret"} {
+		if strings.Contains(told.String(), canary) {
+			t.Errorf("%s is told:\n%s", canary, told.String())
+		}
+	}
+}
