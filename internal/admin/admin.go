@@ -65,6 +65,7 @@ type Question struct {
 	Method  string            `json:"method"`
 	URL     string            `json:"url"`
 	Headers map[string]string `json:"headers"`
+	IP      string            `json:"ip"` // where it comes from; empty: this machine
 }
 
 // What the functions of Options may end with, beside what went wrong here.

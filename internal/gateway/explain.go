@@ -52,6 +52,12 @@ func (g *Gateway) answerExplain(_ context.Context, asked admin.Question) (any, e
 	for name, value := range asked.Headers {
 		q.Headers = append(q.Headers, Header{name, value})
 	}
+	if asked.IP != "" {
+		var err error
+		if q.IP, err = netip.ParseAddr(asked.IP); err != nil {
+			return nil, fmt.Errorf("%w: ip is no address", admin.ErrBadRequest)
+		}
+	}
 	e, err := g.Explain(q)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", admin.ErrBadRequest, err)

@@ -59,6 +59,9 @@ func (p *Proxy) Explain(r *http.Request) Explanation {
 		return e
 	}
 	e.Route = x.route.Name
+	if e.Decision == "allow" && x.route.overlong(r) { // told only of a request that announces one
+		e.deny(checkBody, tooLarge(), fmt.Sprintf("a body of %d bytes is announced, over max_body, %d", r.ContentLength, x.route.MaxBody))
+	}
 	e.inject(x)
 	if e.Decision == "allow" {
 		e.Upstream = x.route.servers(x)
@@ -157,6 +160,9 @@ func (p *Proxy) passed(check string, x *exchange) Check {
 		if x.trusted {
 			c.Reason += ", as the trusted proxy " + x.peer.String() + " tells"
 		}
+		return c
+	case checkAudit:
+		c.Reason = "the audit log takes records"
 		return c
 	case checkRoute:
 		c.Reason = fmt.Sprintf("%s: %s %s%s", x.route.Name, x.method, strings.Join(x.route.Hosts, ","), x.route.Path)

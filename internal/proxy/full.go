@@ -129,9 +129,9 @@ func setByRoute(r Route) []string {
 // ServeHTTP sends the request up and its answer back.
 func (f *fullRoute) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x := exchangeOf(r.Context())
-	if f.MaxBody > 0 && r.ContentLength > f.MaxBody {
+	if f.overlong(r) {
 		leaveBody(w, r)
-		f.refuse(w, x, "body", tooLarge())
+		f.refuse(w, x, checkBody, tooLarge())
 		return
 	}
 	s := newSending(r, w.(*record))
@@ -159,6 +159,11 @@ func (f *fullRoute) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header()["Content-Type"] = nil // the upstream's or none: net/http must not guess one
 	x.sentUp = f.now()
 	f.reverse.ServeHTTP(w, r)
+}
+
+// overlong reports whether r announces a body that is over the route's bound.
+func (rt *route) overlong(r *http.Request) bool {
+	return rt.MaxBody > 0 && r.ContentLength > rt.MaxBody
 }
 
 // webSocket reports whether r asks for a WebSocket, the one upgrade that passes

@@ -109,6 +109,7 @@ const (
 	checkAuthenticate   = "authenticate"
 	checkAuthorise      = "authorise"
 	checkLimitPrincipal = "limit_principal"
+	checkBody           = "body"   // that it is not announced as too long; made by the lane, and by Explain
 	checkInject         = "inject" // made by the RoundTripper, and by Explain
 )
 
