@@ -5,12 +5,15 @@ import (
 	"cmp"
 	"crypto/rand"
 	"crypto/sha256"
+	"crypto/subtle"
 	"encoding/hex"
 	stdjson "encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -88,13 +91,19 @@ type apiKey struct {
 	record  APIKeyRecord
 	subject string
 	scopes  []string
+	claims  map[string]any
 	digest  [sha256.Size]byte    // with no slow hash
 	slow    *crypto.PasswordHash // nil: the key is found by its digest
+
+	accepted atomic.Bool // has been, since the list was read
 }
 
-// ready checks a record. Its errors name no value but the prefix's length.
+// ready checks a record. Its errors quote nothing of it.
 func (r APIKeyRecord) ready() (*apiKey, error) {
 	k := &apiKey{record: r, subject: cmp.Or(r.Subject, r.ID), scopes: slices.Compact(slices.Sorted(slices.Values(r.Scopes)))}
+	if err := k.claim(); err != nil {
+		return nil, err
+	}
 	switch {
 	case r.ID == "" || len(r.ID) > maxName || !isPrintable(r.ID):
 		return nil, fmt.Errorf("id must have 1 to %d bytes that can be printed", maxName)
@@ -129,6 +138,21 @@ func (r APIKeyRecord) ready() (*apiKey, error) {
 	}
 	k.slow = slow
 	return k, nil
+}
+
+// claim says in claims what a token would: who it is and, unless the record has
+// a claim for it, what it may do.
+func (k *apiKey) claim() error {
+	if sub, ok := k.record.Claims["sub"]; ok && sub != k.subject {
+		return errors.New("claims has a sub that is not the subject")
+	}
+	k.claims = make(map[string]any, len(k.record.Claims)+2)
+	if len(k.scopes) > 0 {
+		k.claims["scope"] = strings.Join(k.scopes, " ")
+	}
+	maps.Copy(k.claims, k.record.Claims)
+	k.claims["sub"] = k.subject
+	return nil
 }
 
 // isVisible reports whether s has ASCII letters, digits and punctuation only.
@@ -183,6 +207,24 @@ func parseAPIKeys(doc []byte) (*apiKeyList, error) {
 		ids[record.ID] = true
 	}
 	return list, nil
+}
+
+// exact returns the record with the SHA-256 of key, or nil. How long the look-up
+// takes tells of the digest, from which nothing leads back to a key; the whole of
+// it is then compared in constant time.
+func (l *apiKeyList) exact(key string) *apiKey {
+	digest := sha256.Sum256([]byte(key))
+	k := l.byDigest[digest]
+	if k == nil || subtle.ConstantTimeCompare(digest[:], k.digest[:]) != 1 {
+		return nil
+	}
+	return k
+}
+
+// candidates returns the records with a slow hash that may be of key, at most
+// maxSamePrefix.
+func (l *apiKeyList) candidates(key string) []*apiKey {
+	return l.byPrefix[key[:min(len(key), apiKeyPrefix)]]
 }
 
 func (l *apiKeyList) add(k *apiKey) error {

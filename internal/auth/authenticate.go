@@ -26,6 +26,14 @@ type Kind interface {
 	authenticate(ctx context.Context, c credential) (*Principal, error)
 }
 
+// rememberer is a Kind that knows some credentials again without the work it was
+// to verify them.
+type rememberer interface {
+	// remembered returns whose credential it is, if it was accepted before and
+	// still is; nil if that takes work to tell, or is not so.
+	remembered(c credential) *Principal
+}
+
 // Authenticator finds out who calls a route. It is safe for use by many
 // goroutines at once.
 type Authenticator struct {
@@ -86,6 +94,24 @@ func (a *Authenticator) Authenticate(ctx context.Context, r Request) (*Principal
 		refused = worse(refused, err)
 	}
 	return nil, refused
+}
+
+// Remembered returns who calls, if the request's credential was verified before
+// and is known again without work; nil if not. For a request with no credential,
+// or several, the error is that of [Authenticator.Authenticate].
+func (a *Authenticator) Remembered(r Request) (*Principal, error) {
+	c, err := find(a.all, r)
+	if err != nil {
+		return nil, err
+	}
+	for _, kind := range a.at[c.place] {
+		if known, ok := kind.(rememberer); ok {
+			if principal := known.remembered(c); principal != nil {
+				return principal, nil
+			}
+		}
+	}
+	return nil, nil
 }
 
 // worse returns the refusal to tell of, of those who might have accepted. While

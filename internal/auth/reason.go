@@ -33,6 +33,7 @@ const (
 	reasonUnknownKey  reason = "unknown_key"
 	reasonAmbiguous   reason = "ambiguous_key"
 	reasonSignature   reason = "signature"
+	reasonDisabled    reason = "disabled"
 	reasonExpired     reason = "expired"
 	reasonNotYet      reason = "not_yet_valid"
 	reasonLifetime    reason = "lifetime"

@@ -31,7 +31,7 @@ type Config struct {
 	Secrets             Secrets           `yaml:"secrets"`
 	Issuers             map[string]Issuer `yaml:"issuers" doc:"who signs inbound tokens"`
 
-	APIKeys     map[string]APIKeys    `yaml:"api_keys" soon:"true" doc:"lists of API keys"`
+	APIKeys     map[string]APIKeys    `yaml:"api_keys" doc:"lists of API keys"`
 	Credentials map[string]Credential `yaml:"credentials" doc:"what is injected into upstream requests"`
 	Keyrings    map[string]Keyring    `yaml:"keyrings" soon:"true" doc:"versioned encryption keys"`
 
@@ -76,7 +76,7 @@ type Limits struct {
 	MaxConnections int           `yaml:"max_connections" default:"0"`
 	Drain          time.Duration `yaml:"drain" default:"30s" doc:"how long requests in flight may take to finish at shutdown"`
 	DrainDelay     time.Duration `yaml:"drain_delay" default:"0s" doc:"how long /readyz fails before the listener closes"`
-	AuthFailures   Rate          `yaml:"auth_failures" soon:"true"`
+	AuthFailures   Rate          `yaml:"auth_failures" empty:"off" doc:"failed authentications an address may make before it gets 429, such as 60/1m; an empty text switches it off, as leaving it out does"`
 }
 
 // Admin is the operators' listener.
@@ -185,8 +185,8 @@ type Introspection struct {
 
 // APIKeys is a list of keys and the header they come in.
 type APIKeys struct {
-	Header string `yaml:"header" default:"X-API-Key"`
-	Keys   Secret `yaml:"keys" required:"true"`
+	Header string `yaml:"header" default:"X-API-Key" doc:"header the keys come in; taken away before every upstream"`
+	Keys   Secret `yaml:"keys" required:"true" doc:"${secret:PATH} of a JSON list of records"`
 }
 
 // Credential is what is put on an upstream request, and where.
@@ -315,8 +315,8 @@ type Route struct {
 type Auth struct {
 	Public             bool               // the word public
 	Issuers            Strings            `yaml:"issuers"`
-	APIKeys            Strings            `yaml:"api_keys" soon:"true"`
-	ClientCertificates bool               `yaml:"client_certificates" soon:"true"`
+	APIKeys            Strings            `yaml:"api_keys" doc:"any of these lists"`
+	ClientCertificates bool               `yaml:"client_certificates" doc:"true takes the TLS client's certificate; needs tls.client_ca_file"`
 	Scopes             Strings            `yaml:"scopes"`
 	Claims             map[string]Strings `yaml:"claims"`
 	Allow              Expression         `yaml:"allow" doc:"an expression in CEL that must be true"`

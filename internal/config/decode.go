@@ -245,6 +245,10 @@ func (d *decoder) scalar(n *yaml.Node, v reflect.Value, path string, f *field) b
 		d.fail(path, quote(f.key)+" is empty", "leave it out for "+quote(f.def))
 		return true
 	}
+	if _, rate := v.Interface().(Rate); rate && text == "" && f.keepEmpty {
+		v.SetZero()
+		return true
+	}
 	if expected := setText(v, text); expected != "" {
 		d.fail(path, "expected "+expected+", got "+d.show(path, text), "")
 		return true

@@ -74,7 +74,7 @@ routes:
 	want := `gateway.yaml:1:9: expected an address such as 127.0.0.1:8080 or :8080, got "nowhere"
 gateway.yaml:2:12: expected true or false, got "perhaps"
 gateway.yaml:3:17: expected a duration such as 30s, got "soon"
-gateway.yaml:3:23: unknown key "nap"; the keys here are body_timeout, drain, drain_delay, header_timeout, idle_timeout, max_body, max_connections, max_header
+gateway.yaml:3:23: unknown key "nap"; the keys here are auth_failures, body_timeout, drain, drain_delay, header_timeout, idle_timeout, max_body, max_connections, max_header
 gateway.yaml:4:17: issuers.corp needs audiences; name what its tokens are for, as their aud claim does; "*" accepts any
 gateway.yaml:4:17: issuers.corp needs keys: set jwks_url or keys; discovery and introspection do it too
 gateway.yaml:6:21: a path begins with /, got "x"; write /* for every path

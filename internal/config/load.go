@@ -100,7 +100,7 @@ type SecretUse struct {
 	Path, Field  string
 	Where        string // as in credentials.legacy.token
 	Line, Column int
-	Used         bool // false where it belongs to an issuer or credential that no route uses
+	Used         bool // false where it belongs to an issuer, list of API keys or credential that no route uses
 }
 
 // File returns the name of the file the configuration was read from.
@@ -117,13 +117,16 @@ func (c *Config) Position(key string) (line, column int) {
 	return m.line, m.column
 }
 
-// markUsed finds which references a route needs: those of the issuers and
-// credentials that routes name, and all that belong to neither.
+// markUsed finds which references a route needs: those of the issuers, lists of
+// API keys and credentials that routes name, and all that belong to none of them.
 func (c *Config) markUsed() {
 	var named []string
 	for _, route := range c.Routes {
 		for _, name := range route.Auth.Issuers {
 			named = append(named, "issuers."+name+".")
+		}
+		for _, name := range route.Auth.APIKeys {
+			named = append(named, "api_keys."+name+".")
 		}
 		for _, name := range route.Inject {
 			named = append(named, "credentials."+name+".")
@@ -131,7 +134,7 @@ func (c *Config) markUsed() {
 	}
 	for i := range c.uses {
 		use := &c.uses[i]
-		use.Used = !strings.HasPrefix(use.Where, "issuers.") && !strings.HasPrefix(use.Where, "credentials.")
+		use.Used = !strings.HasPrefix(use.Where, "issuers.") && !strings.HasPrefix(use.Where, "api_keys.") && !strings.HasPrefix(use.Where, "credentials.")
 		for _, prefix := range named {
 			use.Used = use.Used || strings.HasPrefix(use.Where, prefix)
 		}

@@ -78,7 +78,11 @@ func (s *schema) value(t reflect.Type, f *field) object {
 	case reflect.TypeFor[Size]():
 		return orExpression(matching("^[0-9]+(B|KB|KiB|MB|MiB|GB|GiB)?$"), object{"type": "integer", "minimum": 0})
 	case reflect.TypeFor[Rate]():
-		return orExpression(matching(`^[0-9]+ */ *([0-9.]*(ns|us|µs|ms|s|m|h))*$`))
+		forms := []object{matching(`^[0-9]+ */ *([0-9.]*(ns|us|µs|ms|s|m|h))*$`)}
+		if f.keepEmpty {
+			forms = append(forms, object{"const": ""})
+		}
+		return orExpression(forms...)
 	case reflect.TypeFor[Secret]():
 		return object{"type": "string", "examples": []string{"${secret:PATH}", "${secret:PATH#FIELD}"}}
 	case reflect.TypeFor[Strings]():

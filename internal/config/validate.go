@@ -24,6 +24,9 @@ func (k *checker) all() {
 	for _, name := range sortedKeys(k.c.Issuers) {
 		k.issuer(name, k.c.Issuers[name])
 	}
+	for _, name := range sortedKeys(k.c.APIKeys) {
+		k.apiKeys(name, k.c.APIKeys[name])
+	}
 	for _, name := range sortedKeys(k.c.Credentials) {
 		c := k.c.Credentials[name]
 		k.credential(name, &c)

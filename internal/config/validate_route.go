@@ -124,9 +124,9 @@ func (k *checker) auth(at string, r *Route) {
 	if r.Auth.Public || k.skip(path) || !k.written(path) {
 		return
 	}
-	if len(r.Auth.Issuers) == 0 && !k.failed(path+".issuers") {
-		k.fail(path, "the auth block names no issuers"+k.because(path+".issuers"), "name at least one, or write auth: public")
-	}
+	k.someone(path, r.Auth)
+	k.apiKeysOf(path, r.Auth)
+	k.clientCertificates(path, r.Auth)
 	if r.Auth.Resource != "" {
 		k.resource(path+".resource", r.Auth.Resource)
 	}

@@ -109,11 +109,11 @@ func Build(c *config.Config, o Options) (*Gateway, error) {
 func (g *Gateway) build(c *config.Config, last *generation) (*generation, error) {
 	b := &builder{last: last, generation: &generation{
 		Gateway: g, config: c, loaded: time.Now(), parts: make(map[partKey]*part),
-		issuers: make(map[string]*issuer), credentials: make(map[string]credentials.Credential),
+		issuers: make(map[string]*issuer), apiKeys: make(map[string]*auth.APIKeys), credentials: make(map[string]credentials.Credential),
 	}}
 	err := b.secrets()
 	if err == nil {
-		for _, step := range []func(){b.certificates, b.accessLog, b.auditLog, b.useIssuers, b.useCredentials, b.useRoutes} {
+		for _, step := range []func(){b.certificates, b.accessLog, b.auditLog, b.useIssuers, b.useAPIKeys, b.useCredentials, b.useRoutes} {
 			step()
 		}
 		b.rest()
@@ -246,6 +246,7 @@ func (b *builder) useRoutes() {
 	var err error
 	b.proxy, err = proxy.New(proxy.Options{
 		Routes: b.routes, Documents: resources(b.config), TrustedProxies: trusted, MaxHeader: int(b.config.Limits.MaxHeader), BodyTimeout: b.config.Limits.BodyTimeout,
+		KeyHeaders: b.keyHeaders(), AuthFailures: b.failureLimit(),
 		Metrics: b.traffic, Access: b.accessLines(), Denied: denied, Gate: gate, Log: b.log, Now: b.options.Now,
 	})
 	b.fail("routes", err)
@@ -255,6 +256,11 @@ func (b *builder) useRoutes() {
 func (b *builder) made(r config.Route) bool {
 	for _, name := range r.Auth.Issuers {
 		if b.issuers[name] == nil {
+			return false
+		}
+	}
+	for _, name := range r.Auth.APIKeys {
+		if b.apiKeys[name] == nil {
 			return false
 		}
 	}

@@ -22,7 +22,7 @@ func (g *generation) fetch(ctx context.Context) error {
 	if err := g.store.Fetch(ctx); err != nil {
 		g.log.Warn("secrets are missing; the routes that need them answer 503 until they are there", "where", g.missingSecrets().Error())
 	}
-	if weak := slices.Concat(g.weakKeys(), g.weakSigningKeys(), g.weakAuditKey()); len(weak) > 0 {
+	if weak := slices.Concat(g.weakKeys(), g.badAPIKeys(), g.weakSigningKeys(), g.weakAuditKey()); len(weak) > 0 {
 		return inOrder(weak)
 	}
 	for _, bad := range g.badCredentials() {
@@ -182,7 +182,7 @@ func Validate(ctx context.Context, c *config.Config, o Options, offline bool) er
 	if err := g.store.Fetch(ctx); err != nil {
 		g.log.Debug("secrets not to be had", "error", err)
 	}
-	if wrong := slices.Concat(g.missingSecrets(), g.weakKeys(), g.weakSigningKeys(), g.weakAuditKey(), g.badCredentials()); len(wrong) > 0 {
+	if wrong := slices.Concat(g.missingSecrets(), g.weakKeys(), g.badAPIKeys(), g.weakSigningKeys(), g.weakAuditKey(), g.badCredentials()); len(wrong) > 0 {
 		return inOrder(wrong)
 	}
 	return nil

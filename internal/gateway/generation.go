@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/sallyport/sallyport/internal/auth"
 	"github.com/sallyport/sallyport/internal/config"
 	"github.com/sallyport/sallyport/internal/credentials"
 	"github.com/sallyport/sallyport/internal/proxy"
@@ -19,6 +20,7 @@ type generation struct {
 
 	store       *store
 	issuers     map[string]*issuer
+	apiKeys     map[string]*auth.APIKeys
 	credentials map[string]credentials.Credential
 	routes      []proxy.Route
 	proxy       *proxy.Proxy

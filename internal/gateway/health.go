@@ -3,6 +3,7 @@ package gateway
 import (
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/sallyport/sallyport/internal/admin"
 	"github.com/sallyport/sallyport/internal/auth"
@@ -29,6 +30,9 @@ func (g *generation) health() admin.Health {
 	for _, name := range slices.Sorted(maps.Keys(g.issuers)) {
 		add(g.issuers[name].health(name))
 	}
+	for _, name := range slices.Sorted(maps.Keys(g.apiKeys)) {
+		add(apiKeysHealth(name, g.apiKeys[name]))
+	}
 	for _, name := range slices.Sorted(maps.Keys(g.credentials)) {
 		add(credentialHealth(name, g.credentials[name].Status()))
 	}
@@ -38,11 +42,12 @@ func (g *generation) health() admin.Health {
 	}
 	for _, r := range g.config.Routes {
 		route := admin.Component{Name: r.Name, State: admin.OK, Age: -1}
-		usable := len(r.Auth.Issuers) == 0
-		for _, name := range r.Auth.Issuers {
-			usable = usable || states["issuer/"+name] == admin.OK || states["issuer/"+name] == admin.Degraded
-			if states["issuer/"+name] != admin.OK {
-				route.State, route.Detail = admin.Degraded, "issuer "+name
+		sources := authSources(r.Auth)
+		usable := len(sources) == 0 || r.Auth.ClientCertificates
+		for _, name := range sources {
+			usable = usable || states[name] == admin.OK || states[name] == admin.Degraded
+			if states[name] != admin.OK {
+				route.State, route.Detail = admin.Degraded, strings.Replace(name, "/", " ", 1)
 			}
 		}
 		for _, name := range r.Inject {

@@ -51,11 +51,7 @@ func (b *builder) route(r config.Route) (proxy.Route, error) {
 			return route, err
 		}
 	}
-	var issuers []*auth.Issuer
-	for _, name := range r.Auth.Issuers {
-		issuers = append(issuers, b.issuers[name].issuer)
-	}
-	route.Auth = auth.NewAuthenticator(auth.Tokens(issuers...))
+	route.Auth = auth.NewAuthenticator(b.kinds(r.Auth)...)
 	claims := make(map[string][]string, len(r.Auth.Claims))
 	for name, values := range r.Auth.Claims {
 		claims[name] = values

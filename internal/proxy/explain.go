@@ -125,7 +125,7 @@ func (p *Proxy) denied(check string, x *exchange, err error) string {
 		return err.Error()
 	case isPolicy:
 		return byPolicy.Reason
-	case r.status == http.StatusTooManyRequests && x.route != nil:
+	case r.status == http.StatusTooManyRequests && r.reason != labelFailures && x.route != nil:
 		return strings.Join(buckets(check, x), "; ")
 	case r.cause != nil:
 		return r.cause.Error()

@@ -12,6 +12,7 @@ import (
 	"net/http/httputil"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 
@@ -81,7 +82,7 @@ func (p *Proxy) ready(r Route) (*route, error) {
 	if r.Auth != nil {
 		rt.stripper, held = newStripper(r.Auth.Places())
 	}
-	rt.cleaner = newCleaner(append(setByRoute(r), held...), r.KeepAuthorization, r.KeepMethodOverride)
+	rt.cleaner = newCleaner(slices.Concat(setByRoute(r), held, p.keyHeaders), r.KeepAuthorization, r.KeepMethodOverride)
 	rt.series = p.metrics.of(r.Name)
 	for name, value := range r.SetRequest {
 		rt.set = append(rt.set, field{http.CanonicalHeaderKey(name), value})

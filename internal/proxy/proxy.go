@@ -29,6 +29,7 @@ import (
 	"github.com/sallyport/sallyport/internal/auth"
 	"github.com/sallyport/sallyport/internal/credentials"
 	"github.com/sallyport/sallyport/internal/policy"
+	"github.com/sallyport/sallyport/internal/ratelimit"
 	"github.com/sallyport/sallyport/internal/telemetry"
 	"github.com/sallyport/sallyport/internal/upstream"
 )
@@ -71,8 +72,10 @@ type Options struct {
 	Routes         []Route
 	Documents      []Document
 	TrustedProxies []netip.Prefix
-	MaxHeader      int           // bytes of a request's header; 0 means no limit
-	BodyTimeout    time.Duration // between two reads of a request's body, and of one write of an answer's; 0 means none
+	KeyHeaders     []string           // header fields of API keys, taken away on every route
+	AuthFailures   *ratelimit.Limiter // of authentications that fail, by address; nil: no limit
+	MaxHeader      int                // bytes of a request's header; 0 means no limit
+	BodyTimeout    time.Duration      // between two reads of a request's body, and of one write of an answer's; 0 means none
 	Metrics        *Metrics
 	Access         *telemetry.Lines // nil: no access log
 	Denied         func(Denial)     // told of each request that a check refused; nil means none
@@ -87,6 +90,8 @@ type Proxy struct {
 	router      *router
 	documents   map[documentAt]*route
 	trust       trust
+	keyHeaders  []string
+	failures    *ratelimit.Limiter
 	maxHeader   int
 	bodyTimeout time.Duration
 	metrics     *Metrics
@@ -135,6 +140,7 @@ type route struct {
 func New(o Options) (*Proxy, error) {
 	p := &Proxy{
 		trust: o.TrustedProxies, maxHeader: o.MaxHeader, bodyTimeout: o.BodyTimeout, metrics: o.Metrics,
+		keyHeaders: o.KeyHeaders, failures: o.AuthFailures,
 		access: o.Access, onDenied: o.Denied, gate: o.Gate, log: telemetry.Discard(o.Log), now: o.Now,
 	}
 	if p.now == nil {
@@ -259,7 +265,7 @@ func (p *Proxy) authenticate(x *exchange) error {
 		x.inc(x.route.series.public)
 		return nil
 	}
-	principal, err := x.route.Auth.Authenticate(x.ctx, x)
+	principal, err := p.identify(x)
 	if err != nil {
 		return p.decline(x, checkAuthenticate, unauthenticated(x.route, err))
 	}

@@ -77,8 +77,11 @@ func methodNotAllowed(allow string) error {
 // unauthenticated turns an error of package auth into a refusal. The caller
 // learns whether a credential was sent, and nothing of what was wrong with it.
 func unauthenticated(rt *route, err error) error {
+	var already *refusal
 	r := &refusal{status: http.StatusUnauthorized, kind: "unauthenticated", reason: auth.Reason(err), cause: err}
 	switch {
+	case errors.As(err, &already):
+		return already
 	case errors.Is(err, context.Canceled): // while the issuer was asked about the token
 		r.status, r.kind, r.reason = statusClientGone, "client-closed-request", "client_gone"
 	case errors.Is(err, auth.ErrUnavailable):
