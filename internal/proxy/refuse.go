@@ -155,10 +155,10 @@ func upstreamFailed(err error, body *requestBody) *refusal {
 		return &refusal{status: http.StatusBadRequest, kind: "bad-request", reason: "body", cause: body.err(),
 			detail: "the body is malformed", header: closing}
 	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &netErr) && netErr.Timeout():
-		return &refusal{status: http.StatusGatewayTimeout, kind: "upstream-timeout", reason: "upstream_timeout", cause: err,
+		return &refusal{status: http.StatusGatewayTimeout, kind: "upstream-timeout", reason: "upstream_timeout", cause: unquoted{err},
 			detail: "the upstream took too long"}
 	}
-	return &refusal{status: http.StatusBadGateway, kind: "upstream-unreachable", reason: "upstream", cause: err,
+	return &refusal{status: http.StatusBadGateway, kind: "upstream-unreachable", reason: "upstream", cause: unquoted{err},
 		detail: "the upstream could not be reached or answered wrongly"}
 }
 
