@@ -1,7 +1,6 @@
 package credentials
 
 import (
-	"encoding/json"
 	"errors"
 	"net/http"
 	"strings"
@@ -159,52 +158,6 @@ func TestFailuresKeepTheirKindAndNothingElse(t *testing.T) {
 			t.Errorf("%d %s: %v; want %s", tt.status, tt.body, err, tt.want)
 		}
 	}
-}
-
-// FuzzTokenResponse: what is accepted can stand in a header, lives for a bounded
-// time, and is read by x/oauth2's way of reading as it was here.
-func FuzzTokenResponse(f *testing.F) {
-	for _, seed := range []string{
-		`{"access_token":"abc","token_type":"Bearer","expires_in":3600}`,
-		`{"access_token":"abc","expires_in":"3599"}`,
-		`{"access_token":"a\r\nX-Admin: 1"}`,
-		`{"access_token":"a","access_token":"b"}`,
-		`{"access_token":"a","expires_in":1e999}`,
-		`{"access_token":"a\"b\\<&>\u2028","expires_in":-1}`,
-		`{"error":"invalid_client"}`,
-		`[]`, `null`, ``, `<html>`, "\xff",
-	} {
-		f.Add(200, "application/json", []byte(seed))
-	}
-	f.Add(302, "text/html", []byte(`moved`))
-	f.Fuzz(func(t *testing.T, status int, kind string, body []byte) {
-		a, err := readAnswer(status, http.Header{"Content-Type": {kind}}, body)
-		if err != nil {
-			if e := (*endpointError)(nil); !errors.As(err, &e) || a != (answer{}) {
-				t.Fatalf("readAnswer = %v, %v", a, err)
-			}
-			return
-		}
-		if a.token == "" || a.seconds < 1 || a.seconds > 86400 || status/100 != 2 {
-			t.Fatalf("accepted %+v", a)
-		}
-		for i := range len(a.token) {
-			if a.token[i] <= ' ' || a.token[i] >= 0x7f {
-				t.Fatalf("accepted the token %q", a.token)
-			}
-		}
-		again, err := readAnswer(200, jsonHeader(), a.plain())
-		if err != nil || again != a {
-			t.Fatalf("%+v comes back as %+v, %v", a, again, err)
-		}
-		var lenient struct {
-			AccessToken string `json:"access_token"`
-			ExpiresIn   int64  `json:"expires_in"`
-		}
-		if err := json.Unmarshal(a.plain(), &lenient); err != nil || (answer{lenient.AccessToken, lenient.ExpiresIn}) != a {
-			t.Fatalf("%+v is read as %+v, %v", a, lenient, err)
-		}
-	})
 }
 
 func jsonHeader() http.Header { return http.Header{"Content-Type": {"application/json"}} }

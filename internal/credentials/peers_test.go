@@ -31,7 +31,7 @@ func writeToken(w http.ResponseWriter, token string, seconds int) {
 }
 
 // newOAuth2 fills in what a test leaves out.
-func newOAuth2(t *testing.T, o OAuth2Options) *OAuth2 {
+func newOAuth2(t testing.TB, o OAuth2Options) *OAuth2 {
 	t.Helper()
 	o.Name, o.Placement = "crm", bearer()
 	if o.ClientID == "" {
