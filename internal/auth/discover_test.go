@@ -246,3 +246,21 @@ func TestMetadataIsReadWithEachRefresh(t *testing.T) {
 		}
 	})
 }
+
+// FuzzReadMetadata: no panic, and whatever a document says, a jwks_uri that is
+// believed is one that may be asked.
+func FuzzReadMetadata(f *testing.F) {
+	f.Add([]byte(`{"issuer":"https://idp.example.com/","jwks_uri":"https://idp.example.com/jwks"}`))
+	f.Add([]byte(`{"issuer":"https://idp.example.com/","jwks_uri":"https://idp.example.com@169.254.169.254/jwks#x"}`))
+	f.Add([]byte(`{"issuer":"https://idp.example.com","ISSUER":"https://idp.example.com/"}`))
+	k, err := NewKeySet(KeySetOptions{URL: "https://idp.example.com/", Discover: true})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, doc []byte) {
+		found, err := k.readMetadata(doc)
+		if err == nil && (found.Scheme != "https" || HostPort(found) != "idp.example.com:443" || found.User != nil || found.Fragment != "") {
+			t.Errorf("%q leads to %v", doc, found)
+		}
+	})
+}

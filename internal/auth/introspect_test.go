@@ -280,6 +280,45 @@ func TestAnswersAreRememberedUntilExpAtMost(t *testing.T) {
 	})
 }
 
+// cache-06: a token that was not known and is now is let through within the time
+// that "no" is remembered.
+func TestATokenThatBecomesActiveRecovers(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var issued atomic.Bool
+		_, client := startIDP(t, func(w http.ResponseWriter, _ *http.Request) {
+			if issued.Load() {
+				fmt.Fprint(w, active+"}")
+				return
+			}
+			fmt.Fprint(w, `{"active":false}`)
+		})
+		a := accepting(introspected(t, "http://idp/introspect", IssuerOptions{}, IntrospectionOptions{Client: client, Cache: time.Hour}))
+		_, err := a.Authenticate(t.Context(), bearerOf("opaque"))
+		wantReason(t, err, "inactive")
+		issued.Store(true)
+		time.Sleep(maxInactive)
+		_, err = a.Authenticate(t.Context(), bearerOf("opaque"))
+		wantReason(t, err, "")
+	})
+}
+
+// cache-02: what one issuer block accepts of a token says nothing for another
+// that asks for another audience, though both ask at the same place.
+func TestARememberedTokenIsJudgedByEachIssuerBlock(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, active+"}") }))
+	defer server.Close()
+	orders := accepting(introspected(t, server.URL, IssuerOptions{}, IntrospectionOptions{Cache: time.Minute}))
+	billing := accepting(introspected(t, server.URL, IssuerOptions{Audiences: []string{"billing"}}, IntrospectionOptions{Cache: time.Minute}))
+	for range 2 {
+		_, err := orders.Authenticate(t.Context(), bearerOf("opaque"))
+		wantReason(t, err, "")
+		_, err = billing.Authenticate(t.Context(), bearerOf("opaque"))
+		wantReason(t, err, "audience")
+	}
+}
+
 // Without a cache every request asks; with an answer too large it is not kept.
 func TestWhatIsNotRemembered(t *testing.T) {
 	t.Parallel()
