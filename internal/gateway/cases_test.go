@@ -268,6 +268,30 @@ cases:
 	}
 }
 
+// A token stands where its issuer's tokens may, and a minted one stands in for
+// an opaque one.
+func TestCasesPresentTokensWhereTheyMayStand(t *testing.T) {
+	t.Parallel()
+	wantCases(t, tryCases(t, `
+issuers:
+  page: {issuer: page, audiences: [a], jwks_url: "https://idp.invalid/jwks", from: ["cookie:session"]}
+  link: {issuer: link, audiences: [a], jwks_url: "https://idp.invalid/jwks", from: ["query:access_token", header]}
+  opaque: {audiences: ["*"], introspection: {url: "https://idp.invalid/introspect", client_id: a, client_secret: "${secret:x}"}}
+routes:
+  - {name: page, path: /page, auth: {issuers: [page]}, upstream: "http://legacy"}
+  - {name: link, path: /link, auth: {issuers: [link]}, upstream: "http://legacy"}
+  - {name: opaque, path: /opaque, auth: {issuers: [opaque], scopes: [read]}, upstream: "http://legacy"}
+`, `
+cases:
+  - {name: cookie, request: {url: /page}, token: {issuer: page}, expect: {decision: allow}}
+  - {name: cookie from another site, request: {method: POST, url: "http://a.example.com/page", headers: {Origin: "https://evil.example.com"}}, token: {issuer: page}, expect: {decision: deny, status: 403}}
+  - {name: query, request: {url: "/link?a=b#c"}, token: {issuer: link}, expect: {decision: allow, route: link}}
+  - {name: a raw one, request: {url: /link}, raw: garbage, expect: {decision: deny, status: 401}}
+  - {name: opaque, request: {url: /opaque}, token: {issuer: opaque, scopes: [read]}, expect: {decision: allow, route: opaque}}
+  - {name: opaque without the scope, request: {url: /opaque}, token: {issuer: opaque}, expect: {decision: deny, status: 403}}
+`, environment{}))
+}
+
 func TestCasesThatDoNotFitTheConfigurationAreRefused(t *testing.T) {
 	t.Parallel()
 	c, err := config.ParseCases("cases.yaml", []byte(`cases: [{request: {url: /x}, token: {issuer: tset}, expect: {decision: allow}}]`), config.Options{})
