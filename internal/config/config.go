@@ -191,7 +191,7 @@ type APIKeys struct {
 
 // Credential is what is put on an upstream request, and where.
 type Credential struct {
-	Type string `yaml:"type" required:"true" enum:"static|basic|oauth2|jwt|token_exchange!"`
+	Type string `yaml:"type" required:"true" enum:"static|basic|oauth2|jwt|token_exchange"`
 
 	Token    Secret `yaml:"token"`
 	Username Secret `yaml:"username"`

@@ -13,7 +13,7 @@ func credentialKeys(c *Credential) (needed, optional []string) {
 		return []string{"token"}, nil
 	case "basic":
 		return []string{"username", "password"}, nil
-	case "oauth2":
+	case "oauth2", "token_exchange":
 		needed = []string{"token_url", "client_id"}
 		optional = []string{"client_auth", "scopes", "audience", "resource", "parameters", "refresh_before", "tls"}
 		switch c.ClientAuth {
@@ -49,7 +49,7 @@ func (k *checker) credential(name string, c *Credential) {
 		}
 	}
 	switch c.Type {
-	case "oauth2":
+	case "oauth2", "token_exchange":
 		k.oauth2(at, c)
 	case "jwt":
 		k.jwt(at, c)
@@ -58,10 +58,13 @@ func (k *checker) credential(name string, c *Credential) {
 	k.bindings(at, c)
 }
 
+// fetched reports whether the credential comes from a token endpoint.
+func (c *Credential) fetched() bool { return c.Type == "oauth2" || c.Type == "token_exchange" }
+
 // kindOfCredential is the type, and where that decides on its keys how the client
 // authenticates.
 func kindOfCredential(c *Credential) string {
-	if c.Type == "oauth2" && (c.ClientAuth == "private_key_jwt" || c.ClientAuth == "tls") {
+	if c.fetched() && (c.ClientAuth == "private_key_jwt" || c.ClientAuth == "tls") {
 		return c.Type + " with client_auth " + c.ClientAuth
 	}
 	return c.Type
@@ -95,7 +98,7 @@ func (k *checker) oauth2(at string, c *Credential) {
 		k.fetched(at+".token_url", c.TokenURL)
 	}
 	if len(c.Audience) > 1 {
-		k.fail(at+".audience", "type oauth2 takes one audience", "write one, or a credential for each")
+		k.fail(at+".audience", "type "+c.Type+" takes one audience", "write one, or a credential for each")
 	}
 	k.kid(at, c)
 	if c.ClientAuth == "tls" && !k.failed(at+".tls") && !k.failed(at+".token_url") {
@@ -106,7 +109,7 @@ func (k *checker) oauth2(at string, c *Credential) {
 			k.fail(at+".token_url", "client_auth tls needs a URL that is https", "")
 		}
 	}
-	own := []string{"grant_type", "client_id", "client_secret", "client_assertion", "client_assertion_type", "scope", "audience", "resource"}
+	own := []string{"grant_type", "client_id", "client_secret", "client_assertion", "client_assertion_type", "scope", "audience", "resource", "subject_token", "actor_token"}
 	for _, name := range sortedKeys(c.Parameters) {
 		if slices.Contains(own, name) {
 			k.fail(join(at, "parameters")+"."+name, "the parameter "+quote(name)+" is set by the gateway", "use the credential's own keys")

@@ -36,6 +36,26 @@ func (k *checker) inject(at string, r *Route) {
 			k.fail(at+".keep_authorization", "keep_authorization cannot stand beside a credential that goes into Authorization", "remove one of them")
 		}
 		k.bound(item(path, i), name, c, r.Upstream.URLs)
+		if c.Type == "token_exchange" {
+			k.exchangeable(item(path, i), name, r.Auth)
+		}
+	}
+}
+
+// exchangeable checks that every caller of a route has a token to exchange.
+func (k *checker) exchangeable(at, name string, a Auth) {
+	for _, other := range []struct {
+		accepted bool
+		who      string
+	}{
+		{a.Public, "is public"},
+		{len(a.APIKeys) > 0, "accepts API keys"},
+		{a.ClientCertificates, "accepts client certificates"},
+	} {
+		if other.accepted {
+			k.fail(at, fmt.Sprintf("the credential %s is had for the caller's token, and the route %s", quote(name), other.who), "use it on a route that accepts tokens alone")
+			return
+		}
 	}
 }
 

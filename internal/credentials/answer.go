@@ -117,6 +117,7 @@ func readAnswer(status int, header http.Header, body []byte) (answer, error) {
 	var said struct {
 		AccessToken string         `json:"access_token"`
 		TokenType   *string        `json:"token_type"`
+		IssuedType  *string        `json:"issued_token_type"` // RFC 8693, section 2.2.1
 		ExpiresIn   jsontext.Value `json:"expires_in"`
 		Error       string         `json:"error"`
 	}
@@ -130,6 +131,8 @@ func readAnswer(status int, header http.Header, body []byte) (answer, error) {
 		return refuse(reasonFormat, "the answer is not the JSON object of RFC 6749, section 5.1")
 	case said.TokenType != nil && !strings.EqualFold(*said.TokenType, "bearer"):
 		return refuse(reasonType, "the token is not of the type bearer")
+	case said.IssuedType != nil && *said.IssuedType != typeAccessToken && *said.IssuedType != typeJWT:
+		return refuse(reasonType, "the token issued is not an access token")
 	case said.AccessToken == "":
 		return refuse(reasonToken, "the answer has no access token")
 	case len(said.AccessToken) > maxValue:

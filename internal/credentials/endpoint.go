@@ -103,6 +103,22 @@ func (e *tokenEndpoint) changed(f func()) {
 	}
 }
 
+// ready tells whether there is something to authenticate with.
+func (e *tokenEndpoint) ready() error {
+	var err error
+	switch {
+	case e.secret != nil:
+		if _, err = e.secret.Get(); err != nil {
+			err = fmt.Errorf("client secret: %w", err)
+		}
+	case e.assert != nil:
+		if _, err = e.assert.key.Get(); err != nil {
+			err = fmt.Errorf("signing key: %w", err)
+		}
+	}
+	return err
+}
+
 func orTimeNow(now func() time.Time) func() time.Time {
 	if now == nil {
 		return time.Now

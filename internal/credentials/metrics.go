@@ -60,10 +60,13 @@ func (m *Metrics) of(credential string) *series {
 	}
 }
 
+// renewed counts a success; expires is zero where there is no one value in use.
 func (s *series) renewed(took time.Duration, expires time.Time) {
 	if s != nil {
 		s.success.Inc()
-		s.expiry.Set(float64(expires.Unix()))
+		if !expires.IsZero() {
+			s.expiry.Set(float64(expires.Unix()))
+		}
 		s.took.Observe(took.Seconds())
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"github.com/sallyport/sallyport/internal/config"
+	"github.com/sallyport/sallyport/internal/credentials"
 	"github.com/sallyport/sallyport/internal/secrets"
 	"github.com/sallyport/sallyport/internal/token"
 )
@@ -71,7 +72,7 @@ func (g *generation) badCredentials() config.Errors {
 	for _, name := range slices.Sorted(maps.Keys(g.credentials)) {
 		c := g.config.Credentials[name]
 		status := g.credentials[name].Status()
-		if _, rotates := g.credentials[name].(runner); rotates || status.Ready || !g.has(c.Token, c.Username, c.Password) {
+		if _, rotates := g.credentials[name].(credentials.Rotating); rotates || status.Ready || !g.has(c.Token, c.Username, c.Password) {
 			continue
 		}
 		line, column := g.config.Position("credentials." + name)

@@ -31,6 +31,16 @@ func (b *builder) credential(name string, c config.Credential) (credentials.Cred
 		}
 		b.loops = append(b.loops, loop{"credential " + name, made})
 		return made, nil
+	case "token_exchange":
+		o, err := b.tokenEndpoint(name, at, c)
+		if err != nil {
+			return nil, err
+		}
+		made, err := credentials.NewTokenExchange(o)
+		if err != nil {
+			return nil, err // made is a nil pointer, which no interface may hold
+		}
+		return made, nil
 	case "jwt":
 		made, err := credentials.NewSigned(credentials.SignedOptions{
 			Name: name, Placement: at, SigningKey: b.value(c.SigningKey), Algorithm: c.Algorithm, KeyID: c.KID,

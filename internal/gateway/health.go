@@ -81,7 +81,7 @@ func credentialHealth(name string, s credentials.Status) admin.Component {
 	}
 	if s.LastError != "" {
 		c.Detail = "secret not to be had"
-		if s.Type == "oauth2" {
+		if s.Type == "oauth2" || s.Type == "token_exchange" {
 			c.Detail = s.LastError
 		}
 	}

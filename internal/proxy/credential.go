@@ -1,11 +1,13 @@
 package proxy
 
 import (
+	"context"
 	"crypto/x509"
 	"net/http"
 	"strings"
 
 	"github.com/sallyport/sallyport/internal/auth"
+	"github.com/sallyport/sallyport/internal/credentials"
 )
 
 // An exchange is an [auth.Request], whichever lane it came by.
@@ -65,4 +67,14 @@ func (s stripper) header(h http.Header) {
 			h["Referer"][i] = withoutMention(text, name)
 		}
 	}
+}
+
+// withCaller tells the credentials of the route who calls, if one of them depends
+// on that. It is the one use of the caller's own token after the checks, and a
+// token endpoint's alone to see.
+func (x *exchange) withCaller(ctx context.Context) context.Context {
+	if !x.route.perCaller || x.principal == nil {
+		return ctx
+	}
+	return credentials.WithCaller(ctx, credentials.Caller{Token: x.route.Auth.Token(x), Expires: x.principal.Expires})
 }

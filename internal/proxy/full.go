@@ -83,6 +83,7 @@ func (p *Proxy) ready(r Route) (*route, error) {
 		rt.stripper, held = newStripper(r.Auth.Places())
 	}
 	rt.cleaner = newCleaner(slices.Concat(setByRoute(r), held, p.keyHeaders), r.KeepAuthorization, r.KeepMethodOverride)
+	rt.perCaller = slices.ContainsFunc(r.Inject, credentials.NeedsCaller)
 	rt.series = p.metrics.of(r.Name)
 	for name, value := range r.SetRequest {
 		rt.set = append(rt.set, field{http.CanonicalHeaderKey(name), value})
@@ -149,7 +150,7 @@ func (f *fullRoute) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			_ = http.NewResponseController(w).EnableFullDuplex() // an answer may begin before the body ends
 		}
 	}
-	r = r.WithContext(ctx)
+	r = r.WithContext(x.withCaller(ctx))
 	if s.body != nil {
 		r.Body = s.body
 	}

@@ -132,8 +132,9 @@ type route struct {
 	set     []field // request_headers.set, in a fixed order
 	cleaner *cleaner
 	stripper
-	full   http.Handler
-	series series
+	full      http.Handler
+	series    series
+	perCaller bool // a credential depends on who calls
 }
 
 // New returns a Proxy for o.Routes, or why they cannot be served together.
