@@ -1,0 +1,70 @@
+package auth
+
+import (
+	"math"
+	"math/rand/v2"
+	"testing"
+	"time"
+)
+
+// apikey-01: how long a wrong key takes does not tell where it differs (Welch's
+// t test). A leak shows in every attempt, what else the machine does in few.
+func TestAPIKey01TimeDoesNotTellWhereAKeyDiffers(t *testing.T) {
+	t.Parallel()
+	var records []APIKeyRecord
+	classes := [2][]fields{} // first and last character wrong
+	for range 100 {
+		key, record, err := NewAPIKey(NewAPIKeyOptions{Prefix: "sk_live_"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		records = append(records, record)
+		for _, c := range "ghijklmnopqrtuvwxyz" { // in no key, neither first nor last
+			classes[0] = append(classes[0], keyOf(string(c)+key[1:]))
+			classes[1] = append(classes[1], keyOf(key[:71]+string(c)))
+		}
+	}
+	a := NewAuthenticator(newAPIKeys(t, listOf(t, records...)))
+	var score float64
+	for range 5 {
+		if score = math.Abs(welch(measure(t, a, classes))); score < 4.5 {
+			t.Logf("|t| is %.2f", score)
+			return
+		}
+	}
+	t.Errorf("|t| is %.1f in every attempt, want less than 4.5", score)
+}
+
+// measure returns how many nanoseconds keys of each class take, in random order.
+func measure(t *testing.T, a *Authenticator, classes [2][]fields) (took [2][]float64) {
+	t.Helper()
+	const samples = 200_000
+	for range samples {
+		class := rand.IntN(2)
+		sent := classes[class][rand.IntN(len(classes[class]))]
+		begun := time.Now()
+		_, err := a.Authenticate(t.Context(), sent)
+		elapsed := time.Since(begun)
+		if err == nil {
+			t.Fatal("a wrong key is accepted")
+		}
+		if elapsed < 20*time.Microsecond { // anything longer was the scheduler or the collector
+			took[class] = append(took[class], float64(elapsed))
+		}
+	}
+	return took
+}
+
+func welch(took [2][]float64) float64 {
+	var mean, spread [2]float64
+	for class, times := range took {
+		n := float64(len(times))
+		for _, x := range times {
+			mean[class] += x / n
+		}
+		for _, x := range times {
+			spread[class] += (x - mean[class]) * (x - mean[class]) / (n - 1) / n
+		}
+	}
+	return (mean[0] - mean[1]) / math.Sqrt(spread[0]+spread[1])
+}
