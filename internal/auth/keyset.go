@@ -70,6 +70,7 @@ type KeySet struct {
 type fetched struct {
 	all []token.Key
 	at  time.Time
+	n   uint64 // grows with each change of the keys
 }
 
 // flight is a fetch that any number of callers await.
@@ -156,6 +157,31 @@ func (k *KeySet) Lookup(kid, alg string) ([]token.Key, error) {
 		}
 	}
 	return found, nil
+}
+
+// generation implements numbered.
+func (k *KeySet) generation() (n uint64, whole bool) {
+	f := k.current.Load()
+	if f == nil || k.tooOld(f) {
+		return 0, false
+	}
+	return f.n, true
+}
+
+// next returns what a fetch brought after f, which may be nil.
+func (f *fetched) next(keys []token.Key, at time.Time) *fetched {
+	switch {
+	case f == nil:
+		return &fetched{all: keys, at: at, n: 1}
+	case slices.EqualFunc(f.all, keys, sameKey):
+		return &fetched{all: keys, at: at, n: f.n}
+	}
+	return &fetched{all: keys, at: at, n: f.n + 1}
+}
+
+// sameKey reports whether two keys verify the same tokens.
+func sameKey(a, b token.Key) bool {
+	return a.ID == b.ID && a.Same(b) && slices.Equal(a.Algorithms, b.Algorithms)
 }
 
 func (k *KeySet) tooOld(f *fetched) bool {
@@ -254,7 +280,7 @@ func (k *KeySet) fly(ctx context.Context, f *flight) {
 	}
 	before := k.current.Load()
 	if err == nil { // a failure leaves the keys as they are
-		k.current.Store(&fetched{all: keys, at: started})
+		k.current.Store(before.next(keys, started))
 	}
 	k.mu.Lock()
 	failedBefore := k.err != nil

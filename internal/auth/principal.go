@@ -24,7 +24,8 @@ package auth
 
 import "time"
 
-// Principal is an authenticated caller.
+// Principal is an authenticated caller. It is shared by the requests of that
+// caller, and must not be changed.
 type Principal struct {
 	Subject   string
 	Issuer    string         // the issuer's name in the configuration
@@ -33,4 +34,6 @@ type Principal struct {
 	Scopes    []string       // sorted, each once
 	Claims    map[string]any // all of the token's; numbers are json.Number
 	Expires   time.Time      // exp
+
+	verdicts *verdicts // nil: none are kept
 }

@@ -114,6 +114,18 @@ func (s *staticKeys) Lookup(kid, alg string) (found []token.Key, unavailable err
 	return found, unavailable
 }
 
+// generation implements numbered.
+func (s *staticKeys) generation() (n uint64, whole bool) {
+	live := s.live()
+	for i, entry := range s.entries {
+		n += entry.Value.Version()
+		if _, err := live[i].Get(); err != nil {
+			return 0, false
+		}
+	}
+	return n, true
+}
+
 // isCandidate is the rule of [KeySource].
 func isCandidate(key token.Key, kid, alg string) bool {
 	if kid != "" && key.ID == kid {

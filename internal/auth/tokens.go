@@ -15,8 +15,10 @@ const bearer = "Bearer"
 
 // tokens is the Kind of what issuers sign or know.
 type tokens struct {
-	all []Place
-	at  map[Place]*issuers
+	all   []Place
+	at    map[Place]*issuers
+	cache *Cache // nil: none
+	user  uint64 // of the cache
 }
 
 // issuers are those whose tokens may stand in one place.
@@ -50,6 +52,13 @@ func Tokens(all ...*Issuer) Kind {
 	return t
 }
 
+// CachedTokens is [Tokens] with a cache of those that issuers verified themselves.
+func CachedTokens(cache *Cache, all ...*Issuer) Kind {
+	t := Tokens(all...).(*tokens)
+	t.cache, t.user = cache, cache.user()
+	return t
+}
+
 func (at *issuers) add(i *Issuer) {
 	if i.issuer != "" && !slices.Contains(at.named[i.issuer], i) {
 		at.named[i.issuer] = append(at.named[i.issuer], i)
@@ -72,37 +81,59 @@ func (t *tokens) authenticate(ctx context.Context, c credential) (*Principal, er
 	if err != nil {
 		return nil, err
 	}
-	at := t.at[c.place]
+	if t.cache == nil || explaining(ctx) {
+		principal, _, err := t.judge(ctx, c.place, raw)
+		return principal, err
+	}
+	key := t.cache.key(t.user, c.place, raw)
+	if principal, ok := t.cache.get(key); ok {
+		return principal, nil
+	}
+	principal, proof, err := t.judge(ctx, c.place, raw)
+	if proof != nil {
+		t.cache.put(key, *proof)
+	}
+	return principal, err
+}
+
+// judge finds out whose token raw is. Where an issuer verified it itself, proof is
+// what can be remembered of that.
+func (t *tokens) judge(ctx context.Context, place Place, raw string) (principal *Principal, proof *verified, err error) {
+	at := t.at[place]
 	parsed, err := token.Parse(raw)
 	if err != nil {
 		// A JWT that is malformed is refused: nobody shall be asked whether it is
 		// read otherwise elsewhere.
 		if len(at.opaque) == 0 || len(raw) > token.MaxSize || looksSigned(raw) {
-			return nil, refuseParse(err)
+			return nil, nil, refuseParse(err)
 		}
-		return askAll(ctx, at.opaque, raw)
+		principal, err = askAll(ctx, at.opaque, raw)
+		return principal, nil, err
 	}
 	named := at.named[parsed.Claims.Issuer]
 	if len(named) == 0 && len(at.open) > 0 {
-		return askAll(ctx, at.open, raw)
+		principal, err = askAll(ctx, at.open, raw)
+		return principal, nil, err
 	}
 	if len(named) == 0 {
-		return nil, refuse(reasonIssuer, "iss %.80q is not of an issuer of this route whose tokens may stand in the %s", parsed.Claims.Issuer, c.place.In)
+		return nil, nil, refuse(reasonIssuer, "iss %.80q is not of an issuer of this route whose tokens may stand in the %s", parsed.Claims.Issuer, place.In)
 	}
 	var refused error
 	for _, issuer := range named {
-		var principal *Principal
 		if len(issuer.keys) > 0 {
-			principal, err = issuer.authenticate(ctx, parsed)
+			generation, whole := issuer.generation() // from before the keys are asked: they may change meanwhile
+			if principal, err = issuer.authenticate(ctx, parsed); err == nil && whole {
+				proof = &verified{issuer, generation, &parsed.Claims, principal, len(raw)}
+			}
 		} else {
 			principal, err = issuer.introspect(ctx, raw)
 		}
 		if err == nil {
-			return principal, nil
+			return principal, proof, nil
 		}
 		refused = worse(refused, err)
 	}
-	return nil, refused
+	return nil, nil, refused
 }
 
 // askAll asks these issuers in turn, until one accepts the token.

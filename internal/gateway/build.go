@@ -76,6 +76,7 @@ type meters struct {
 // builder holds what the parts of a generation share while it is built.
 type builder struct {
 	*generation
+	seen  *auth.Cache   // of tokens that were verified: of this configuration alone
 	last  *generation   // the one that serves, whose parts may be taken over; nil at the start
 	loops []loop        // what is to run in the background while what is being built is in use
 	used  []*part       // in the order they were asked for
@@ -218,6 +219,11 @@ func (b *builder) accessLog() {
 // useRoutes makes the routes, and of them the proxy. Nothing is made of a route
 // whose issuer or credential could not be.
 func (b *builder) useRoutes() {
+	var err error
+	if b.seen, err = auth.NewCache(); err != nil {
+		b.fail("routes", err)
+		return
+	}
 	var trusted []netip.Prefix
 	for i, text := range b.config.TrustedProxies {
 		prefix, err := parsePrefix(text)
@@ -243,7 +249,6 @@ func (b *builder) useRoutes() {
 			gate = b.audit.err
 		}
 	}
-	var err error
 	b.proxy, err = proxy.New(proxy.Options{
 		Routes: b.routes, Documents: resources(b.config), TrustedProxies: trusted, MaxHeader: int(b.config.Limits.MaxHeader), BodyTimeout: b.config.Limits.BodyTimeout,
 		KeyHeaders: b.keyHeaders(), AuthFailures: b.failureLimit(),

@@ -116,11 +116,21 @@ func (p *Policy) Allow(pr *auth.Principal, r *Request) error {
 
 // Check returns nil if scopes and claims of pr are in order, and else a
 // [*Denied]: for the scopes first, all that are missing, then for the first claim
-// by name that does not fit. It depends on the policy and pr alone.
+// by name that does not fit. It depends on the policy and pr alone, and of one
+// that is remembered it is found out once.
 func (p *Policy) Check(pr *auth.Principal) error {
 	if pr == nil {
 		return &Denied{Check: "scopes", MissingScopes: slices.Clone(p.scopes), Reason: "no principal"}
 	}
+	found, known := pr.Verdict(p)
+	if !known {
+		found = p.check(pr)
+		pr.Remember(p, found)
+	}
+	return found
+}
+
+func (p *Policy) check(pr *auth.Principal) error {
 	var missing []string
 	for _, scope := range p.scopes {
 		if !slices.Contains(pr.Scopes, scope) {
