@@ -3,6 +3,8 @@ package gateway_test
 import (
 	"bufio"
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
@@ -34,6 +36,7 @@ const (
 	roleVariable     = "SALLYPORT_BENCH_ROLE"
 	upstreamVariable = "SALLYPORT_BENCH_UPSTREAM"
 	keyVariable      = "SALLYPORT_BENCH_KEY"
+	curveVariable    = "SALLYPORT_BENCH_CURVE"
 )
 
 func TestMain(m *testing.M) {
@@ -72,8 +75,8 @@ func serveBare() error {
 
 // serveWhole is the gateway: token, scope, limit by subject, injection, log.
 func serveWhole() error {
-	env := environment{"JWT_KEY": hmacKey, "RSA_KEY": os.Getenv(keyVariable), "UP": "upstream-key"}
-	keys := strings.Replace(head, "keys: [", `keys: [{kid: rsa, algorithm: RS256, key: "${secret:rsa/key}"}, `, 1)
+	env := environment{"JWT_KEY": hmacKey, "RSA_KEY": os.Getenv(keyVariable), "EC_KEY": os.Getenv(curveVariable), "UP": "upstream-key"}
+	keys := strings.Replace(head, "keys: [", `keys: [{kid: rsa, algorithm: RS256, key: "${secret:rsa/key}"}, {kid: ec, algorithm: ES256, key: "${secret:ec/key}"}, `, 1)
 	c, err := parseOnly(keys+fmt.Sprintf(`
 credentials: {up: {type: static, token: "${secret:up}"}}
 routes:
@@ -109,10 +112,10 @@ type peer struct {
 	pid int
 }
 
-func startPeer(b *testing.B, role, upstream, key string) peer {
+func startPeer(b *testing.B, role, upstream string, keys benchKeys) peer {
 	b.Helper()
 	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), roleVariable+"="+role, upstreamVariable+"="+upstream, keyVariable+"="+key)
+	cmd.Env = append(os.Environ(), roleVariable+"="+role, upstreamVariable+"="+upstream, keyVariable+"="+keys.rsa.public, curveVariable+"="+keys.ec.public)
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
 	if err != nil {
@@ -155,20 +158,21 @@ const (
 	benchRequests    = 20_000 // a round
 )
 
-// load sends a round of requests and returns the CPU time each took the proxy.
-func (p peer) load(b *testing.B, client *http.Client, token string) float64 {
+// load sends a round of requests, each with the next of the tokens, and returns
+// the CPU time each took the proxy.
+func (p peer) load(b *testing.B, client *http.Client, tokens []string) float64 {
 	b.Helper()
 	before := p.cpu(b)
 	var all sync.WaitGroup
-	for range benchConnections {
+	for c := range benchConnections {
 		all.Go(func() {
-			for range benchRequests / benchConnections {
+			for i := range benchRequests / benchConnections {
 				r, err := http.NewRequest("GET", p.url+"/orders/1", nil)
 				if err != nil {
 					b.Error(err)
 					return
 				}
-				r.Header.Set("Authorization", "Bearer "+token)
+				r.Header.Set("Authorization", "Bearer "+tokens[(i*benchConnections+c)%len(tokens)])
 				res, err := client.Do(r)
 				if err != nil {
 					b.Error(err)
@@ -194,14 +198,23 @@ func BenchmarkProxiedRequest(b *testing.B) {
 	body := strings.Repeat("x", 1024)
 	up := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, body) }))
 	b.Cleanup(up.Close)
-	key, signed := rsaKey(b)
-	bare, whole := startPeer(b, "bare", up.URL, key), startPeer(b, "gateway", up.URL, key)
+	keys := newBenchKeys(b)
+	bare, whole := startPeer(b, "bare", up.URL, keys), startPeer(b, "gateway", up.URL, keys)
 	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: benchConnections}}
-	for algorithm, token := range map[string]string{"HS256": mint(b, nil), "RS256": signed} {
-		b.Run(algorithm, func(b *testing.B) {
+	for _, c := range []struct {
+		name   string
+		tokens func() []string // of a round
+	}{
+		{"HS256", func() []string { return []string{mint(b, nil)} }},
+		{"RS256", func() []string { return keys.rsa.sign(b, 1) }},
+		{"ES256", func() []string { return keys.ec.sign(b, 1) }},
+		{"ES256-cold", func() []string { return keys.ec.sign(b, benchRequests) }}, // no token twice
+	} {
+		b.Run(c.name, func(b *testing.B) {
 			var ratios, bares, wholes []float64
 			for range benchRounds {
-				one, other := bare.load(b, client, token), whole.load(b, client, token)
+				tokens := c.tokens()
+				one, other := bare.load(b, client, tokens), whole.load(b, client, tokens)
 				bares, wholes, ratios = append(bares, one), append(wholes, other), append(ratios, other/one)
 			}
 			b.ReportMetric(median(bares), "bare-cpu-µs/req")
@@ -212,29 +225,58 @@ func BenchmarkProxiedRequest(b *testing.B) {
 	}
 }
 
-// rsaKey makes a key: its public half in PEM, and a token it signed.
-func rsaKey(b *testing.B) (public, signed string) {
+// benchKeys are the issuer's keys beside the shared one.
+type benchKeys struct{ rsa, ec benchKey }
+
+// benchKey is a pair: its public half in PEM, and what signs with the other.
+type benchKey struct {
+	public string
+	signer *token.Signer
+}
+
+func newBenchKeys(b *testing.B) benchKeys {
 	b.Helper()
-	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	rsaKey, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
 		b.Fatal(err)
 	}
-	half, err := x509.MarshalPKIXPublicKey(&key.PublicKey)
+	ecKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		b.Fatal(err)
 	}
-	whole, err := x509.MarshalPKCS8PrivateKey(key)
+	return benchKeys{newBenchKey(b, rsaKey, &rsaKey.PublicKey, "RS256", "rsa"), newBenchKey(b, ecKey, &ecKey.PublicKey, "ES256", "ec")}
+}
+
+func newBenchKey(b *testing.B, whole, half any, algorithm, kid string) benchKey {
+	b.Helper()
+	public, err := x509.MarshalPKIXPublicKey(half)
 	if err != nil {
 		b.Fatal(err)
 	}
-	signer, err := token.NewSigner(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: whole}), "RS256", "rsa")
+	private, err := x509.MarshalPKCS8PrivateKey(whole)
 	if err != nil {
 		b.Fatal(err)
 	}
-	if signed, err = signer.Sign(testClaims(), "JWT"); err != nil {
+	signer, err := token.NewSigner(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private}), algorithm, kid)
+	if err != nil {
 		b.Fatal(err)
 	}
-	return string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: half})), signed
+	return benchKey{string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: public})), signer}
+}
+
+// sign returns tokens of which no two are the same.
+func (k benchKey) sign(b *testing.B, n int) []string {
+	b.Helper()
+	tokens := make([]string, n)
+	for i := range tokens {
+		claims := testClaims()
+		claims["jti"] = strconv.Itoa(i)
+		var err error
+		if tokens[i], err = k.signer.Sign(claims, "JWT"); err != nil {
+			b.Fatal(err)
+		}
+	}
+	return tokens
 }
 
 func median(list []float64) float64 {

@@ -85,6 +85,10 @@ func (p *Proxy) ready(r Route) (*route, error) {
 	rt.cleaner = newCleaner(slices.Concat(setByRoute(r), held, p.keyHeaders), r.KeepAuthorization, r.KeepMethodOverride)
 	rt.perCaller = slices.ContainsFunc(r.Inject, credentials.NeedsCaller)
 	rt.series = p.metrics.of(r.Name)
+	rt.Limits = make([]Limit, len(r.Limits))
+	for i, l := range r.Limits {
+		rt.Limits[i] = l.ready()
+	}
 	for name, value := range r.SetRequest {
 		rt.set = append(rt.set, field{http.CanonicalHeaderKey(name), value})
 	}

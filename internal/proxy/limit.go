@@ -16,16 +16,24 @@ type Limit struct {
 	Limiter *ratelimit.Limiter
 	Key     string // subject, ip, route, claim:NAME or header:NAME
 	Number  int    // its place in the route's list, so that equal limits count apart
+
+	// Of Key and Number, as ready fills them in.
+	kind, name string
+	prefix     string // of the names of its buckets
+}
+
+// ready returns the limit with what of it need not be worked out for a request.
+func (l Limit) ready() Limit {
+	l.kind, l.name, _ = strings.Cut(l.Key, ":")
+	if l.kind == "header" {
+		l.name = http.CanonicalHeaderKey(l.name)
+	}
+	l.prefix = strconv.Itoa(l.Number) + l.Key + "\x00"
+	return l
 }
 
 // early reports whether the limit is asked before authentication.
-func (l Limit) early() bool { return l.Key == "ip" || l.Key == "route" }
-
-// label is the limit's bounded label in metrics.
-func (l Limit) label() string {
-	kind, _, _ := strings.Cut(l.Key, ":")
-	return kind
-}
+func (l Limit) early() bool { return l.kind == "ip" || l.kind == "route" }
 
 // maxKey bounds what is read of one key, in bytes; longer values share a bucket
 // with those that begin alike.
@@ -36,8 +44,7 @@ const maxKey = 512
 // another's. Without the principal, claim or header asked for, the address
 // counts.
 func (l Limit) bucket(x *exchange) string {
-	kind, name, _ := strings.Cut(l.Key, ":")
-	switch kind {
+	switch l.kind {
 	case "route":
 		return l.of("route", "", "")
 	case "subject":
@@ -45,11 +52,11 @@ func (l Limit) bucket(x *exchange) string {
 			return l.of("value", p.Issuer, p.Subject)
 		}
 	case "claim":
-		if value, ok := claimKey(x.principal, name); ok {
+		if value, ok := claimKey(x.principal, l.name); ok {
 			return l.of("value", x.principal.Issuer, value)
 		}
 	case "header":
-		if values := x.fields.Values(http.CanonicalHeaderKey(name)); len(values) > 0 {
+		if values := x.fields.Values(l.name); len(values) > 0 {
 			return l.of("value", "", strings.Join(values, ","))
 		}
 	}
@@ -66,7 +73,7 @@ func (l Limit) ask(x *exchange) ratelimit.Decision {
 
 // of joins the parts of a bucket's name; NUL stands in none but the last.
 func (l Limit) of(kind, issuer, value string) string {
-	return cut(strconv.Itoa(l.Number) + l.Key + "\x00" + kind + "\x00" + issuer + "\x00" + value)
+	return cut(l.prefix + kind + "\x00" + issuer + "\x00" + value)
 }
 
 func cut(key string) string { return key[:min(len(key), maxKey)] }
@@ -103,8 +110,8 @@ func (p *Proxy) limits(x *exchange, early bool) error {
 		note := limitNote{l.Limiter, l.ask(x)}
 		if !note.decision.Allowed {
 			x.limit = note
-			x.count(p.metrics.limited, x.route.Name, l.label())
-			return tooMany(note, l.label())
+			x.count(p.metrics.limited, x.route.Name, l.kind) // of the configuration's words
+			return tooMany(note, l.kind)
 		}
 		if x.limit.limiter == nil || note.decision.Remaining < x.limit.decision.Remaining {
 			x.limit = note

@@ -38,12 +38,12 @@ func TestBuckets(t *testing.T) {
 		{"one header", "header:X-Tenant", x("192.0.2.1", "", "", nil, http.Header{"X-Tenant": {"x"}}), x("192.0.2.2", "", "", nil, http.Header{"X-Tenant": {"x"}}), true},
 		{"a header that reads like an address", "header:X-Tenant", x("192.0.2.1", "", "", nil, http.Header{"X-Tenant": {"192.0.2.2"}}), x("192.0.2.2", "", "", nil, nil), false},
 	} {
-		l := Limit{Key: c.key}
+		l := Limit{Key: c.key}.ready()
 		if one, other := l.bucket(c.one), l.bucket(c.other); (one == other) != c.same {
 			t.Errorf("%s: %q and %q", c.name, one, other)
 		}
 	}
-	if (Limit{Key: "ip", Number: 1}).bucket(x("192.0.2.1", "", "", nil, nil)) == (Limit{Key: "ip"}).bucket(x("192.0.2.1", "", "", nil, nil)) {
+	if (Limit{Key: "ip", Number: 1}).ready().bucket(x("192.0.2.1", "", "", nil, nil)) == (Limit{Key: "ip"}).ready().bucket(x("192.0.2.1", "", "", nil, nil)) {
 		t.Error("equal limits of one route share a bucket")
 	}
 }

@@ -156,28 +156,15 @@ func (rec *record) finish() {
 }
 
 func (rec *record) count(took time.Duration) {
-	m, route := rec.p.metrics, rec.x.routeName()
-	m.requests.WithLabelValues(route, methodLabel(rec.x.method), strconv.Itoa(rec.status)).Inc()
 	if rec.x.route == nil {
-		m.duration.WithLabelValues(route).Observe(took.Seconds())
+		rec.p.unrouted.requests.inc(rec.x.method, rec.status)
+		rec.p.unrouted.duration.Observe(took.Seconds())
 		return
 	}
+	rec.x.route.series.requests.inc(rec.x.method, rec.status)
 	rec.x.route.series.duration.Observe(took.Seconds())
 	if rec.x.upstream > 0 {
 		rec.x.route.series.upstream.Observe(rec.x.upstream.Seconds())
-	}
-}
-
-// series are a route's own, looked up once.
-type series struct {
-	duration, upstream prometheus.Observer
-	allowed, public    prometheus.Counter
-}
-
-func (m *Metrics) of(route string) series {
-	return series{
-		duration: m.duration.WithLabelValues(route), upstream: m.upstream.WithLabelValues(route),
-		allowed: m.decisions.WithLabelValues(route, "allow", "ok"), public: m.decisions.WithLabelValues(route, "allow", "public"),
 	}
 }
 
@@ -197,15 +184,6 @@ func (x *exchange) count(c *prometheus.CounterVec, labels ...string) {
 
 func (p *Proxy) countDeny(x *exchange, reason string) {
 	x.count(p.metrics.decisions, x.route.Name, "deny", reason)
-}
-
-// methodLabel bounds the method label: a caller may send any word.
-func methodLabel(method string) string {
-	switch method {
-	case "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE":
-		return method
-	}
-	return "other"
 }
 
 // accessLine is one line of the access log.

@@ -95,6 +95,7 @@ type Proxy struct {
 	maxHeader   int
 	bodyTimeout time.Duration
 	metrics     *Metrics
+	unrouted    unrouted
 	access      *telemetry.Lines
 	onDenied    func(Denial)
 	gate        func() error
@@ -150,6 +151,7 @@ func New(o Options) (*Proxy, error) {
 	if p.metrics == nil {
 		p.metrics = NewMetrics(prometheus.NewRegistry())
 	}
+	p.unrouted = p.metrics.without()
 	p.checks = []check{
 		{checkNormalise, p.normalise}, {checkRoute, p.find}, {checkLimitAddress, p.limitAddress},
 		{checkAuthenticate, p.authenticate}, {checkAuthorise, p.authorise}, {checkLimitPrincipal, p.limitPrincipal},
