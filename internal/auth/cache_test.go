@@ -72,7 +72,7 @@ func (s *counting) set(whole bool, keys ...token.Key) {
 	s.keys, s.whole, s.n = keys, whole, s.n+1
 }
 
-func counted(t testing.TB) *counting {
+func countedKeys(t testing.TB) *counting {
 	t.Helper()
 	keys, _, err := token.ParseKeys([]byte(testSecret), token.KeyOptions{})
 	if err != nil {
@@ -93,7 +93,7 @@ func good(t testing.TB, changes map[string]any) fields {
 
 func TestHitTakesNoSignatureWork(t *testing.T) {
 	t.Parallel()
-	source := counted(t)
+	source := countedKeys(t)
 	a := caching(newCache(t), newIssuer(t, IssuerOptions{Keys: []KeySource{source}}))
 	alice := good(t, map[string]any{"scope": "b a", "level": 7})
 	var first *Principal
@@ -120,7 +120,7 @@ func TestHitTakesNoSignatureWork(t *testing.T) {
 func TestCache01TokenThatExpiresIsRefused(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		source := counted(t)
+		source := countedKeys(t)
 		a := caching(newCache(t), newIssuer(t, IssuerOptions{Keys: []KeySource{source}, Leeway: 30 * time.Second}))
 		alice := good(t, map[string]any{"exp": time.Now().Add(time.Minute).Unix()})
 		for range 89 {
@@ -198,7 +198,7 @@ func TestCacheKeysHaveSeparateParts(t *testing.T) {
 // A key that goes takes what it verified with it (cache-03).
 func TestCache03KeyThatGoesTakesItsTokensWithIt(t *testing.T) {
 	t.Parallel()
-	source := counted(t)
+	source := countedKeys(t)
 	keys := source.keys
 	a := caching(newCache(t), newIssuer(t, IssuerOptions{Keys: []KeySource{source}}))
 	alice := good(t, nil)
@@ -290,7 +290,7 @@ func TestCache03StoredKeyThatChanges(t *testing.T) {
 // known (cache-04).
 func TestCache04FloodOfBadTokens(t *testing.T) {
 	t.Parallel()
-	source := counted(t)
+	source := countedKeys(t)
 	cache := newCache(t)
 	a := caching(cache, newIssuer(t, IssuerOptions{Keys: []KeySource{source}}))
 	alice := good(t, nil)
@@ -377,7 +377,7 @@ func TestCache05NobodyIsTakenForAnother(t *testing.T) {
 // pass (cache-06).
 func TestCache06KeyThatComesLater(t *testing.T) {
 	t.Parallel()
-	source := counted(t)
+	source := countedKeys(t)
 	keys := source.keys
 	source.set(true)
 	a := caching(newCache(t), newIssuer(t, IssuerOptions{Keys: []KeySource{source}}))
@@ -394,7 +394,7 @@ func TestCache06KeyThatComesLater(t *testing.T) {
 // nothing behind that counts.
 func TestCacheEntryOfKeysThatChangedMeanwhile(t *testing.T) {
 	t.Parallel()
-	source := counted(t)
+	source := countedKeys(t)
 	cache := newCache(t)
 	issuer := newIssuer(t, IssuerOptions{Keys: []KeySource{source}})
 	key := cache.key(cache.user(), Authorization, "raw")

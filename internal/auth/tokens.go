@@ -96,6 +96,16 @@ func (t *tokens) authenticate(ctx context.Context, c credential) (*Principal, er
 	return principal, err
 }
 
+// remembered implements rememberer.
+func (t *tokens) remembered(c credential) *Principal {
+	raw, err := c.token()
+	if err != nil || t.cache == nil {
+		return nil
+	}
+	principal, _ := t.cache.get(t.cache.key(t.user, c.place, raw))
+	return principal
+}
+
 // judge finds out whose token raw is. Where an issuer verified it itself, proof is
 // what can be remembered of that.
 func (t *tokens) judge(ctx context.Context, place Place, raw string) (principal *Principal, proof *verified, err error) {

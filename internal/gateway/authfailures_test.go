@@ -15,9 +15,11 @@ func TestAuthFailuresStopTheGuesserAlone(t *testing.T) {
 	t.Parallel()
 	g, _ := startKeys(t, "limits: {auth_failures: 3/1h}\ntrusted_proxies: [127.0.0.0/8]\n")
 	const guesser, other = "203.0.113.7", "203.0.113.8"
-	good := bearer(mint(t, nil))
-	if got := send(t, "GET", g.URL+"/both/1", "", from(guesser), keyed(partnerKey)); got.Status != 200 {
-		t.Fatalf("a key: %d", got.Status)
+	good, known, fresh := bearer(mint(t, nil)), bearer(mint(t, map[string]any{"sub": "bob"})), bearer(mint(t, map[string]any{"sub": "carol"}))
+	for _, accepted := range []string{keyed(partnerKey), known} {
+		if got := send(t, "GET", g.URL+"/both/1", "", from(guesser), accepted); got.Status != 200 {
+			t.Fatalf("a good credential: %d", got.Status)
+		}
 	}
 	for range 5 { // without a credential nothing is guessed
 		if got := send(t, "GET", g.URL+"/both/1", "", from(guesser)); got.Status != 401 {
@@ -40,14 +42,15 @@ func TestAuthFailuresStopTheGuesserAlone(t *testing.T) {
 		"one more guess":                      {"/both/1", []string{from(guesser), keyed("guess-4")}, 429},
 		"with a token":                        {"/both/1", []string{from(guesser), bearer("guess")}, 429},
 		"on another route":                    {"/tokens/1", []string{from(guesser), bearer("guess")}, 429},
-		"a good token never seen before":      {"/both/1", []string{from(guesser), good}, 429},
+		"a good token never seen before":      {"/both/1", []string{from(guesser), fresh}, 429},
 		"a good key never seen before":        {"/both/1", []string{from(guesser), keyed(slowKey)}, 429},
 		"a key that was accepted before":      {"/both/1", []string{from(guesser), keyed(partnerKey)}, 200},
+		"a token that was accepted before":    {"/both/1", []string{from(guesser), known}, 200},
 		"a public route":                      {"/open/1", []string{from(guesser)}, 200},
 		"no credential":                       {"/both/1", []string{from(guesser)}, 401},
 		"another address":                     {"/both/1", []string{from(other), good}, 200},
 		"another address guesses":             {"/both/1", []string{from(other), bearer("guess")}, 401},
-		"the guesser, spelled in another way": {"/both/1", []string{from("::ffff:203.0.113.7"), good}, 429},
+		"the guesser, spelled in another way": {"/both/1", []string{from("::ffff:203.0.113.7"), fresh}, 429},
 	} {
 		got := send(t, "GET", g.URL+c.path, "", c.sent...)
 		if got.Status != c.status {
