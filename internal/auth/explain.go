@@ -6,7 +6,8 @@ type explainKey struct{}
 
 // Explaining returns a context in which [Authenticator.Authenticate] answers as
 // ever and leaves no trace: an unknown key asks for no fetch, nothing is
-// remembered or counted.
+// remembered or counted. A token that must be introspected is, since nothing else
+// could tell what becomes of it.
 func Explaining(ctx context.Context) context.Context {
 	return context.WithValue(ctx, explainKey{}, true)
 }

@@ -358,7 +358,7 @@ func TestAFloodOfGuessesPushesOutNobody(t *testing.T) {
 		t.Fatal(err)
 	}
 	a.put(key(-1), claims, now.Add(time.Hour))
-	for n := range 1_000_000 {
+	for n := range 200_000 {
 		a.put(key(n), nil, now.Add(time.Hour))
 	}
 	if got, ok := a.get(key(-1), now); !ok || got != claims {
@@ -367,7 +367,7 @@ func TestAFloodOfGuessesPushesOutNobody(t *testing.T) {
 	if a.no.Len() != maxAnswers || a.yes.Len() != 1 {
 		t.Errorf("%d and %d answers are kept", a.no.Len(), a.yes.Len())
 	}
-	if _, ok := a.get(key(999_999), now.Add(2*time.Hour)); ok {
+	if _, ok := a.get(key(199_999), now.Add(2*time.Hour)); ok {
 		t.Error("an old answer counts")
 	}
 }

@@ -25,7 +25,7 @@ import (
 // for its identity.
 func TestNoMutatedTokenIsAccepted(t *testing.T) {
 	t.Parallel()
-	count := 50_000
+	count := 20_000
 	if n, err := strconv.Atoi(os.Getenv("SALLYPORT_MUTATIONS")); err == nil {
 		count = n
 	}

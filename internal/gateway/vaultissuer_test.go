@@ -65,8 +65,11 @@ issuers:
     jwks_url: %[1]s/v1/identity/oidc/.well-known/keys
     audiences: [orders-api]
     jwks: {cooldown: 1s}
+  found: {issuer: "%[1]s/v1/identity/oidc", discovery: true, audiences: [orders-api], jwks: {cooldown: 1s}}
 credentials: {key: {type: static, token: "${secret:key}"}}
-routes: [{name: all, path: /*, auth: {issuers: [vault]}, forward: {X-User: name}, inject: key, upstream: "%[2]s"}]
+routes:
+  - {name: all, path: /*, auth: {issuers: [vault]}, forward: {X-User: name}, inject: key, upstream: "%[2]s"}
+  - {name: found, path: /found, auth: {issuers: [found]}, upstream: "%[2]s"}
 `, vault.Address, up.URL), environment{"KEY": "upstream-key"})
 	await(t, "Vault's keys", func() bool { status, body := ready(t, g, "?strict"); return status == 200 && body["status"] == "ok" })
 
@@ -74,6 +77,9 @@ routes: [{name: all, path: /*, auth: {issuers: [vault]}, forward: {X-User: name}
 	got := send(t, "GET", g.URL, "", bearer(first)).seen(t)
 	if got.Header.Get("Authorization") != "Bearer upstream-key" || !strings.HasPrefix(got.Header.Get("X-User"), "entity_") {
 		t.Errorf("upstream saw %v", got.Header)
+	}
+	if got := send(t, "GET", g.URL+"/found", "", bearer(first)); got.Status != 200 {
+		t.Errorf("with the keys that Vault's metadata names: %d %s", got.Status, got.Body)
 	}
 	second := vault.rotate(t)
 	if kid(t, first) == kid(t, second) {

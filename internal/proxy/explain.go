@@ -39,8 +39,9 @@ const (
 
 // Explain answers what would become of r, by the checks that ServeHTTP asks. It
 // changes nothing: no token of a rate limit is taken, nothing is fetched, counted
-// or logged. Its reasons are for operators. No reason holds a credential, the
-// caller's or the upstream's.
+// or logged; only an issuer that must be asked about the caller's token is asked.
+// Its reasons are for operators. No reason holds a credential, the caller's or the
+// upstream's.
 func (p *Proxy) Explain(r *http.Request) Explanation {
 	x := p.newExchange(r)
 	x.explaining, x.ctx = true, auth.Explaining(x.ctx)
