@@ -13,6 +13,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/sallyport/sallyport/internal/auth"
 	"github.com/sallyport/sallyport/internal/config"
 	"github.com/sallyport/sallyport/internal/gateway"
 	"github.com/sallyport/sallyport/internal/token"
@@ -31,6 +32,7 @@ issuers:
     issuer: https://idp.example.com/
     audiences: [orders-api]
     keys: [{kid: "2026-01", algorithm: HS256, key: "${secret:jwt/key}"}]
+api_keys: {partners: {keys: "${secret:partners}"}}
 credentials:
   crm: {type: static, token: "${secret:crm/token}"}
   gone: {type: static, token: "${secret:no/where}", header: X-Key}
@@ -47,6 +49,7 @@ routes:
   - {name: own, path: "/tenants/{tenant}/*", auth: {issuers: [corp], allow: 'claims.tenant == params.tenant || has(claims.level) && claims.level > 3'}, upstream: UPSTREAM}
   - {name: scarce, path: /scarce, auth: {issuers: [corp]}, rate_limit: {rate: 1/1h, key: subject}, upstream: UPSTREAM}
   - {name: reports, path: /reports, auth: {issuers: [corp]}, inject: gone, upstream: UPSTREAM}
+  - {name: partners, path: /partners, auth: {api_keys: [partners], scopes: [read]}, upstream: UPSTREAM}
   - {name: health, path: /healthz, auth: public, upstream: UPSTREAM}
 `
 )
@@ -94,6 +97,15 @@ func TestExplainTranscript(t *testing.T) {
 	t.Cleanup(upstream.Close)
 	t.Setenv("EXPLAIN_JWT_KEY", explainHMAC)
 	t.Setenv("EXPLAIN_CRM_TOKEN", explainCanary)
+	partner, record, err := auth.NewAPIKey(auth.NewAPIKeyOptions{ID: "acme-1", Prefix: "sk_live_", Subject: "acme", Scopes: []string{"read"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	records, err := json.Marshal([]auth.APIKeyRecord{record})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("EXPLAIN_PARTNERS", string(records))
 	cfg, err := config.Parse("gateway.yaml", []byte(strings.ReplaceAll(explainConfig, "UPSTREAM", upstream.URL)), config.Options{})
 	if err != nil {
 		t.Fatal(err)
@@ -142,10 +154,14 @@ func TestExplainTranscript(t *testing.T) {
 		{"an allow that cannot be evaluated", "GET", "http://api.example.com/tenants/globex/1", explainToken(t, map[string]any{"level": "high"})},
 		{"an allow that says yes", "GET", "http://api.example.com/tenants/acme/1", good},
 		{"too often by one subject", "GET", "http://api.example.com/scarce", good},
+		{"an API key", "GET", "http://api.example.com/partners", partner},
+		{"an API key that nobody has", "GET", "http://api.example.com/partners", "sk_live_guess"},
 		{"a credential that is not to be had", "GET", "http://api.example.com/reports", good},
 	} {
 		q := gateway.Question{Method: c.method, URL: c.url, IP: netip.MustParseAddr("127.0.0.1")}
-		if c.token != "" {
+		if strings.HasPrefix(c.token, "sk_live_") {
+			q.Headers = []gateway.Header{{Name: "X-API-Key", Value: c.token}}
+		} else if c.token != "" {
 			q.Headers = []gateway.Header{{Name: "Authorization", Value: "Bearer " + c.token}}
 		}
 		e, err := g.Explain(q)
@@ -165,7 +181,7 @@ func TestExplainTranscript(t *testing.T) {
 		}
 	}
 	golden(t, "explain.txt", got)
-	for name, secret := range map[string]string{"the caller's token": good[40:], "a credential": explainCanary, "a key": explainHMAC} {
+	for name, secret := range map[string]string{"the caller's token": good[40:], "a credential": explainCanary, "an API key": partner, "its hash": record.Hash, "a key": explainHMAC} {
 		if strings.Contains(got, secret) {
 			t.Errorf("the transcript shows %s", name)
 		}

@@ -84,7 +84,7 @@ func (a *APIKeys) scheme() string { return "ApiKey" }
 
 // authenticate waits for nothing but the turn of a slow hash, and never twice for
 // one key.
-func (a *APIKeys) authenticate(_ context.Context, c credential) (*Principal, error) {
+func (a *APIKeys) authenticate(ctx context.Context, c credential) (*Principal, error) {
 	if !isAPIKey(c.value) {
 		return nil, ErrMalformed
 	}
@@ -99,7 +99,11 @@ func (a *APIKeys) authenticate(_ context.Context, c credential) (*Principal, err
 	if k == nil {
 		return nil, refuse(reasonUnknownKey, "api_keys %s has no such key", a.name)
 	}
-	return a.principal(k)
+	principal, err := a.principal(k)
+	if err == nil && !explaining(ctx) {
+		k.accepted.Store(true)
+	}
+	return principal, err
 }
 
 // isAPIKey says what may be a key at all, before anything is computed of it.
@@ -132,7 +136,6 @@ func (a *APIKeys) principal(k *apiKey) (*Principal, error) {
 	case r.Expires != nil && !a.now().Before(*r.Expires):
 		return nil, refuse(reasonExpired, "key %s of api_keys %s has expired", r.ID, a.name)
 	}
-	k.accepted.Store(true)
 	p := &Principal{Subject: k.subject, Issuer: a.name, KeyID: k.record.ID, Scopes: k.scopes, Claims: k.claims}
 	if k.record.Expires != nil {
 		p.Expires = *k.record.Expires

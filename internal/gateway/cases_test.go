@@ -292,6 +292,61 @@ cases:
 `, environment{}))
 }
 
+const keysConfig = `
+api_keys:
+  partners: {keys: "${secret:partners}"}
+  others: {header: X-Other, keys: "${secret:others}"}
+routes:
+  - {name: all, path: /*, auth: {api_keys: [partners, others], scopes: [read], claims: {tenant: [acme]}}, rate_limit: {rate: 1/s}, upstream: "http://legacy"}
+`
+
+// A throw-away key stands in for that of a record, which says what it may do.
+func TestCasesWithAPIKeys(t *testing.T) {
+	t.Parallel()
+	report := tryCases(t, "secrets: {backend: env}"+keysConfig, `
+cases:
+  - {name: may, request: {url: /x}, api_key: {source: partners, id: acme-1}, expect: {decision: allow, route: all}}
+  - {name: in the token's block, request: {url: /x}, token: {api_key: {source: partners, id: acme-1}}, expect: {decision: allow}}
+  - {name: another tenant, request: {url: /x}, api_key: {source: partners, id: evil}, expect: {decision: deny, status: 403, check: authorise}}
+  - {name: disabled, request: {url: /x}, api_key: {source: partners, id: disabled}, expect: {decision: deny, status: 401, check: authenticate}}
+  - {name: before it expires, request: {url: /x}, api_key: {source: partners, id: old}, at: 2025-12-31T23:59:59Z, expect: {decision: allow}}
+  - {name: after, request: {url: /x}, api_key: {source: partners, id: old}, at: 2026-01-01T00:00:00Z, expect: {decision: deny, status: 401}}
+  - {name: no record, request: {url: /x}, api_key: {source: partners, id: nobody}, expect: {decision: deny}}
+  - {name: no list, request: {url: /x}, api_key: {source: others, id: a}, expect: {decision: deny}}
+  - {name: a key of nobody, request: {url: /x, headers: {X-API-Key: guess}}, expect: {decision: deny, status: 401}}
+`, environment{"PARTNERS": `[
+		{"id": "acme-1", "prefix": "sk_live_01234567", "hash": "sha256:` + strings.Repeat("0a", 32) + `", "scopes": ["read"], "claims": {"tenant": "acme", "n": 12345678901234567890}},
+		{"id": "evil", "hash": "sha256:` + strings.Repeat("0b", 32) + `", "scopes": ["read"], "claims": {"tenant": "evil"}},
+		{"id": "disabled", "hash": "sha256:` + strings.Repeat("0c", 32) + `", "scopes": ["read"], "claims": {"tenant": "acme"}, "disabled": true},
+		{"id": "old", "hash": "sha256:` + strings.Repeat("0d", 32) + `", "scopes": ["read"], "claims": {"tenant": "acme"}, "expires": "2026-01-01T00:00:00Z"}]`})
+	for i, c := range report.Cases {
+		want := map[int]string{6: "api_keys.partners has no record of key nobody", 7: "the records of api_keys.others cannot be read, and they say what key a may do: "}[i]
+		if c.OK != (want == "") || !strings.HasPrefix(c.Error, want) {
+			t.Errorf("%s: %v %s\n%+v", c.Name, c.Differences, c.Error, c.Explanation.Checks)
+		}
+	}
+}
+
+// What cannot be a list of records is told, and nothing of it shown.
+func TestCasesWithABrokenListOfAPIKeys(t *testing.T) {
+	t.Parallel()
+	for _, list := range []string{"canary", "{}", `["canary"]`, `[{"id": "a", "wrong": "canary"}]`, `[{"id": "a"}] canary`} {
+		c, err := config.ParseCases("cases.yaml", []byte(`cases: [{request: {url: /x}, api_key: {source: partners, id: a}, expect: {decision: allow}}]`), config.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		env := environment{"PARTNERS": list}
+		report, err := gateway.TestCases(t.Context(), parse(t, "secrets: {backend: env}"+keysConfig, env), c, gateway.Options{LookupEnv: env.lookup})
+		told := fmt.Sprint(err)
+		if err == nil {
+			told = report.Cases[0].Error
+		}
+		if told == "" || strings.Contains(told, "canary") {
+			t.Errorf("%s: %s", list, told)
+		}
+	}
+}
+
 func TestCasesThatDoNotFitTheConfigurationAreRefused(t *testing.T) {
 	t.Parallel()
 	c, err := config.ParseCases("cases.yaml", []byte(`cases: [{request: {url: /x}, token: {issuer: tset}, expect: {decision: allow}}]`), config.Options{})

@@ -126,8 +126,10 @@ func (p *Proxy) denied(check string, x *exchange, err error) string {
 		return err.Error()
 	case isPolicy:
 		return byPolicy.Reason
-	case r.status == http.StatusTooManyRequests && r.reason != labelFailures && x.route != nil:
+	case check == checkLimitAddress || check == checkLimitPrincipal:
 		return strings.Join(buckets(check, x), "; ")
+	case r.reason == labelFailures:
+		return fmt.Sprintf("too many authentications failed from address %s, and this credential was not verified before", network(x.client))
 	case r.cause != nil:
 		return r.cause.Error()
 	case r.status == http.StatusNotFound:
