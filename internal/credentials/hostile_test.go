@@ -1,6 +1,7 @@
 package credentials
 
 import (
+	"bytes"
 	"compress/gzip"
 	"crypto/tls"
 	"encoding/base64"
@@ -78,7 +79,7 @@ func TestNothingAnEndpointSendsIsTold(t *testing.T) {
 		"a negative lifetime":    {write("application/json", `{"access_token":"canary-token","expires_in":-1}`), reasonLifetime},
 		"2 MiB":                  {write("application/json", `{"access_token":"canary-token","x":"`+strings.Repeat("canary-x", 256<<10)+`"}`), reasonTooLarge},
 		"an endless answer":      {endless, reasonTooLarge},
-		"a bomb":                 {bomb, reasonFormat},
+		"a bomb":                 {bomb(), reasonFormat},
 		"no HTTP":                {raw("canary-body\r\n\r\n"), reasonProtocol},
 		"a status of its own":    {raw("HTTP/1.1 canary-status\r\n\r\n"), reasonProtocol},
 		"a reason of its own":    {raw("HTTP/1.1 400 canary-reason\r\nContent-Length: 0\r\n\r\n"), reasonRefused},
@@ -230,16 +231,20 @@ func endless(w http.ResponseWriter, _ *http.Request) {
 	}
 }
 
-// bomb sends 64 MiB as 64 KiB, to whoever did not ask for it.
-func bomb(w http.ResponseWriter, _ *http.Request) {
-	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Content-Encoding", "gzip")
-	z := gzip.NewWriter(w)
+// bomb returns what sends 64 MiB as 64 KiB, to whoever did not ask for it.
+func bomb() http.HandlerFunc {
+	var packed bytes.Buffer
+	z := gzip.NewWriter(&packed)
 	_, _ = io.WriteString(z, `{"access_token":"canary-token","x":"`)
-	for junk := make([]byte, 1<<20); len(junk) > 0; junk = junk[:len(junk)-1<<14] {
-		_, _ = z.Write(junk)
+	for range 64 {
+		_, _ = z.Write(make([]byte, 1<<20))
 	}
 	_ = z.Close()
+	return func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		w.Header().Set("Content-Encoding", "gzip")
+		_, _ = w.Write(packed.Bytes())
+	}
 }
 
 // raw answers with the bytes given, and ends the connection.

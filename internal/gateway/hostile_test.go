@@ -1,6 +1,7 @@
 package gateway_test
 
 import (
+	"bytes"
 	"compress/gzip"
 	"fmt"
 	"io"
@@ -55,7 +56,7 @@ func TestHostileTokenEndpointsAreSeenByNoCaller(t *testing.T) {
 		"oauth-03 an empty 200":         {func(http.ResponseWriter, *http.Request) {}, "format"},
 		"oauth-03 an array":             {write("application/json", `[`+head+`}]`), "format"},
 		"2 MiB":                         {write("application/json", head+`,"x":"`+strings.Repeat("x", 2<<20)+`"}`), "too_large"},
-		"a bomb":                        {bomb, "format"},
+		"a bomb":                        {bomb(), "format"},
 		"oauth-05 a token with a line":  {write("application/json", `{"access_token":"canary\r\nX-Admin: 1"}`), "token"},
 		"oauth-05 a token with control": {write("application/json", `{"access_token":"canary\u0007"}`), "token"},
 		"oauth-09 a mac token":          {write("application/json", head+`,"token_type":"mac"}`), "token_type"},
@@ -112,16 +113,20 @@ routes:
 	}
 }
 
-// bomb sends 64 MiB as 64 KiB, to whoever did not ask for it.
-func bomb(w http.ResponseWriter, _ *http.Request) {
-	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Content-Encoding", "gzip")
-	z := gzip.NewWriter(w)
+// bomb returns what sends 64 MiB as 64 KiB, to whoever did not ask for it.
+func bomb() http.HandlerFunc {
+	var packed bytes.Buffer
+	z := gzip.NewWriter(&packed)
 	_, _ = io.WriteString(z, `{"access_token":"canary-token","x":"`)
 	for range 64 {
 		_, _ = z.Write(make([]byte, 1<<20))
 	}
 	_ = z.Close()
+	return func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		w.Header().Set("Content-Encoding", "gzip")
+		_, _ = w.Write(packed.Bytes())
+	}
 }
 
 // The case oauth-04: a token without a lifetime is used for five minutes.

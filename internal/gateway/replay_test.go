@@ -194,17 +194,20 @@ func TestForbiddenRequestsRenewAtMostOnceInTenSeconds(t *testing.T) {
 	g := rot.gateway(t, up)
 	rot.revoked.Store(1 << 40)
 	const requests = 200
+	began := time.Now()
 	for range requests {
 		if got := exchange(t, "GET", g.URL, nil); got.Status != 401 || got.Body != refusal {
 			t.Fatalf("answer %d %q, want the upstream's 401", got.Status, got.Body)
 		}
 	}
-	if calls := rot.calls.Load(); calls != 2 {
-		t.Errorf("%d token calls, want the first and one renewal", calls)
+	most := 1 + int64(time.Since(began)/(10*time.Second)) // renewals: one, where the machine is not slow
+	calls := rot.calls.Load()
+	if calls < 2 || calls > 1+most {
+		t.Errorf("%d token calls in %s, want the first and %d renewals at most", calls, time.Since(began), most)
 	}
-	// Only the first was sent again: the others went up with the new token.
-	if n := asked.Load(); n != requests+1 {
-		t.Errorf("%d requests upstream, want %d", n, requests+1)
+	// Only who had it renewed was sent again: the others went up with the new token.
+	if n := asked.Load(); n != requests+calls-1 {
+		t.Errorf("%d requests upstream, want %d", n, requests+calls-1)
 	}
 }
 
