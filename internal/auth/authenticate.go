@@ -79,7 +79,8 @@ func (a *Authenticator) Scheme() string {
 
 // Authenticate returns who calls. Its error is of one of this package's kinds.
 // It waits for nothing but, where a token has to be introspected, the answer
-// about that token; then at most until ctx ends.
+// about that token, and where an API key has a slow hash its turn to be hashed:
+// the one at most until ctx ends, the other two seconds.
 func (a *Authenticator) Authenticate(ctx context.Context, r Request) (*Principal, error) {
 	c, err := find(a.all, r)
 	if err != nil {
