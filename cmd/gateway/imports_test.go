@@ -29,7 +29,8 @@ const module = "github.com/sallyport/sallyport/"
 var rooms = map[string][]string{
 	"github.com/golang-jwt/jwt":           {"token"},
 	"github.com/go-jose/go-jose":          {"token"},
-	"github.com/go-json-experiment/json":  {"auth", "token", "secrets", "credentials", "crypto"},
+	"github.com/go-json-experiment/json":  {"auth", "token", "secrets", "credentials", "crypto", "api"},
+	"github.com/trustelem/zxcvbn":         {"api"},
 	"github.com/fernet/fernet-go":         {"crypto"},
 	"github.com/tink-crypto/tink-go":      {"crypto"},
 	"golang.org/x/crypto":                 {"crypto"},
