@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -40,7 +41,7 @@ func (a *AWS) Set(ctx context.Context, ref Reference, value Secret) error {
 		return call.fails(ErrEmpty, "an empty value is never stored")
 	}
 	if ref.Field != "" {
-		return a.setField(ctx, call, id, ref.Field, value)
+		return a.succeed(ctx, call, id, ref, value, nil)
 	}
 	in := &secretsmanager.PutSecretValueInput{SecretId: &id}
 	if in.SecretString, in.SecretBinary = awsValue(value); len(value.Reveal()) > maxAWSSecret {
@@ -51,6 +52,19 @@ func (a *AWS) Set(ctx context.Context, ref Reference, value Secret) error {
 		return a.create(ctx, call, id, value)
 	}
 	return orNil(failed)
+}
+
+// Swap implements [Swapper], as Set sets a field.
+func (a *AWS) Swap(ctx context.Context, ref Reference, old, value Secret) error {
+	call := awsCall{"swap", ref.String(), "PutSecretValue"}
+	id, err := a.id(awsCall{call.verb, ref.Path, call.action})
+	if err != nil {
+		return err
+	}
+	if value.Empty() {
+		return call.fails(ErrEmpty, "an empty value is never stored")
+	}
+	return a.succeed(ctx, call, id, ref, value, &old)
 }
 
 // orNil keeps a nil from becoming an error that is not nil.
@@ -95,31 +109,54 @@ func (a *AWS) create(ctx context.Context, call awsCall, id string, value Secret)
 	}))
 }
 
-// setField sets one field and leaves the others as they are.
-func (a *AWS) setField(ctx context.Context, call awsCall, id, field string, value Secret) error {
+// succeed makes value, or the document with value in its field, the version
+// after the current one; if old is given, only while that is what is current.
+func (a *AWS) succeed(ctx context.Context, call awsCall, id string, ref Reference, value Secret, old *Secret) error {
 	read := awsCall{call.verb, call.path, "GetSecretValue"}
-	old, failed := a.get(ctx, read, &secretsmanager.GetSecretValueInput{SecretId: &id})
-	object := []byte("{}")
+	held, failed := a.get(ctx, read, &secretsmanager.GetSecretValueInput{SecretId: &id})
+	there := failed == nil
 	switch {
-	case failed != nil && failed.code == "ResourceNotFoundException":
-		old = nil
-	case failed != nil:
+	case failed != nil && failed.code != "ResourceNotFoundException":
 		return failed
-	case old.SecretString == nil:
+	case there && held.SecretString == nil:
 		return call.fails(ErrInvalid, "what stands there is no text, and so has no fields")
-	default:
-		object = []byte(*old.SecretString)
 	}
-	object, err := withField(object, field, value)
+	content, err := rewritten(held, there, ref, value, old)
 	switch {
 	case err != nil:
-		return fmt.Errorf("aws: set %s: %w", call.path, err)
-	case len(object) > maxAWSSecret:
-		return call.fails(ErrInvalid, fmt.Sprintf("all fields together are longer than %d bytes", maxAWSSecret))
-	case old == nil:
-		return a.create(ctx, call, id, NewSecret(string(object)))
+		return fmt.Errorf("aws: %s %s: %w", call.verb, call.path, err)
+	case len(content) > maxAWSSecret:
+		return call.fails(ErrInvalid, fmt.Sprintf("the value, with its other fields, is longer than %d bytes", maxAWSSecret))
+	case !there:
+		return a.create(ctx, call, id, NewSecret(content))
 	}
-	return a.replace(ctx, call, id, old, string(object))
+	return a.replace(ctx, call, id, held, content)
+}
+
+// rewritten is what the secret is to hold.
+func rewritten(held *secretsmanager.GetSecretValueOutput, there bool, ref Reference, value Secret, old *Secret) (string, error) {
+	text := "{}"
+	if there {
+		text = *held.SecretString
+	}
+	if old != nil {
+		current := Secret{}
+		if there {
+			var err error
+			current, err = Text("aws", ref.Path, NewSecret(text)).Field(ref.Field)
+			if err != nil && !errors.Is(err, ErrNotFound) && !errors.Is(err, ErrEmpty) {
+				return "", err
+			}
+		}
+		if err := expected(*old, current); err != nil {
+			return "", err
+		}
+	}
+	if ref.Field == "" {
+		return value.Reveal(), nil
+	}
+	object, err := withField([]byte(text), ref.Field, value)
+	return string(object), err
 }
 
 // replace puts text in the place of the version old.

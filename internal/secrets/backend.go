@@ -41,6 +41,21 @@ type Writer interface {
 	Set(ctx context.Context, ref Reference, value Secret) error
 }
 
+// Swapper is a Backend that stores a secret only while it is what the caller last
+// saw: ErrConflict where it has become another one. An empty old stands for one
+// that is not there.
+type Swapper interface {
+	Swap(ctx context.Context, ref Reference, old, value Secret) error
+}
+
+// expected refuses a swap whose current value is not the one that was seen.
+func expected(old, current Secret) error {
+	if !old.Equal(current) {
+		return fmt.Errorf("%w: it is not what was seen any more", ErrConflict)
+	}
+	return nil
+}
+
 // Lister is a Backend that tells the names of the secrets it has, sorted and no
 // more than it bounds: those that pattern fits, in which * stands for any text,
 // slashes too. An empty pattern fits all.

@@ -151,6 +151,18 @@ func (c chain) Set(ctx context.Context, ref Reference, value Secret) error {
 	return first.Set(ctx, ref, value)
 }
 
+// Swap swaps in the first backend, as Set stores there.
+func (c chain) Swap(ctx context.Context, ref Reference, old, value Secret) error {
+	if len(c) == 0 {
+		return fmt.Errorf("swap %s: %w: there is no backend", ref, ErrReadOnly)
+	}
+	first, ok := c[0].(Swapper)
+	if !ok {
+		return fmt.Errorf("%s: swap %s: %w", c[0].Name(), ref, ErrReadOnly)
+	}
+	return first.Swap(ctx, ref, old, value)
+}
+
 // List returns the names that any of the backends has. One that cannot tell
 // makes the whole an error.
 func (c chain) List(ctx context.Context, pattern string) ([]string, error) {

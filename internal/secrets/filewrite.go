@@ -22,13 +22,22 @@ const unfinished = "..unfinished"
 // hands on its owner and mode. A folder that may not be written in is
 // [ErrReadOnly], a change by another meanwhile [ErrConflict].
 func (f *File) Set(ctx context.Context, ref Reference, value Secret) error {
-	if err := f.set(ctx, ref, value); err != nil {
+	if err := f.set(ctx, ref, value, nil); err != nil {
 		return fmt.Errorf("file: set %s: %w", ref, err)
 	}
 	return nil
 }
 
-func (f *File) set(ctx context.Context, ref Reference, value Secret) error {
+// Swap implements [Swapper]. Other programs that write are not kept out by its
+// lock.
+func (f *File) Swap(ctx context.Context, ref Reference, old, value Secret) error {
+	if err := f.set(ctx, ref, value, &old); err != nil {
+		return fmt.Errorf("file: swap %s: %w", ref, err)
+	}
+	return nil
+}
+
+func (f *File) set(ctx context.Context, ref Reference, value Secret, old *Secret) error {
 	if err := writable(ref.Path); err != nil {
 		return err
 	}
@@ -52,6 +61,15 @@ func (f *File) set(ctx context.Context, ref Reference, value Secret) error {
 	before, err := standing(root, ref.Path)
 	if err != nil {
 		return err
+	}
+	if old != nil {
+		current, err := f.current(root, ref, before != nil)
+		if err != nil {
+			return err
+		}
+		if err := expected(*old, current); err != nil {
+			return err
+		}
 	}
 	content, err := f.content(root, ref, value, before != nil)
 	if err != nil {
@@ -93,6 +111,22 @@ func standing(root *os.Root, name string) (fs.FileInfo, error) {
 		return nil, fmt.Errorf("%w: it is a symbolic link, which whoever made it would miss", ErrReadOnly)
 	}
 	return info, plain(info)
+}
+
+// current is the value that stands at ref, empty if there is none.
+func (f *File) current(root *os.Root, ref Reference, exists bool) (Secret, error) {
+	if !exists {
+		return Secret{}, nil
+	}
+	text, err := f.readIn(root, ref.Path)
+	if err != nil {
+		return Secret{}, err
+	}
+	secret, err := Text("file", ref.Path, NewSecret(string(text))).Field(ref.Field)
+	if errors.Is(err, ErrNotFound) || errors.Is(err, ErrEmpty) {
+		return Secret{}, nil
+	}
+	return secret, err
 }
 
 // content is what the file is to hold.

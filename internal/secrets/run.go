@@ -39,6 +39,24 @@ func (s *Store) Run(ctx context.Context) error {
 	}
 }
 
+// Reread reads the path of ref now, or joins the read that goes on, and waits for
+// it, but not beyond ctx. Nothing is read that is not watched.
+func (s *Store) Reread(ctx context.Context, ref Reference) error {
+	s.mu.Lock()
+	src := s.byPath[ref.Path]
+	s.mu.Unlock()
+	if src == nil {
+		return fmt.Errorf("secret %s: %w: it is not watched", ref, ErrNotFound)
+	}
+	f := s.launch(ctx, []want{{source: src}})[0]
+	select {
+	case <-f.landed:
+		return f.err
+	case <-ctx.Done():
+		return fmt.Errorf("secret %s: %w: %w", ref.Path, ErrUnavailable, ctx.Err())
+	}
+}
+
 // due returns the paths whose time has come, and when to look again. Where the
 // backend reads many at once, those due within half a Refresh come along: so
 // one watched later soon goes with the others.

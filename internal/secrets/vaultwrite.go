@@ -22,13 +22,22 @@ const maxVaultFolders = 1_000
 // if nobody else wrote since the look at the others, else it is [ErrConflict];
 // version 1 cannot tell.
 func (v *Vault) Set(ctx context.Context, ref Reference, value Secret) error {
-	if err := v.set(ctx, ref, value); err != nil {
+	if err := v.set(ctx, ref, value, nil); err != nil {
 		return fmt.Errorf("vault: set %s: %w", ref, err)
 	}
 	return nil
 }
 
-func (v *Vault) set(ctx context.Context, ref Reference, value Secret) error {
+// Swap implements [Swapper], by KV version 2's check-and-set. Version 1 cannot
+// tell whether another writes between the look and the write.
+func (v *Vault) Swap(ctx context.Context, ref Reference, old, value Secret) error {
+	if err := v.set(ctx, ref, value, &old); err != nil {
+		return fmt.Errorf("vault: swap %s: %w", ref, err)
+	}
+	return nil
+}
+
+func (v *Vault) set(ctx context.Context, ref Reference, value Secret, old *Secret) error {
 	switch {
 	case value.Empty():
 		return ErrEmpty
@@ -44,6 +53,12 @@ func (v *Vault) set(ctx context.Context, ref Reference, value Secret) error {
 		field = vaultDefault(held.fields)
 		if _, ok := held.fields[field]; !ok && len(held.fields) > 0 {
 			return fmt.Errorf("%w: none of its %d fields is called value: name one, as in PATH#FIELD", ErrInvalid, len(held.fields))
+		}
+	}
+	if old != nil {
+		current, _ := held.fields[field].(string)
+		if err := expected(*old, NewSecret(current)); err != nil {
+			return err
 		}
 	}
 	fields := maps.Clone(held.fields)
