@@ -33,9 +33,9 @@ type Config struct {
 
 	APIKeys     map[string]APIKeys    `yaml:"api_keys" doc:"lists of API keys"`
 	Credentials map[string]Credential `yaml:"credentials" doc:"what is injected into upstream requests"`
-	Keyrings    map[string]Keyring    `yaml:"keyrings" soon:"true" doc:"versioned encryption keys"`
+	Keyrings    map[string]Keyring    `yaml:"keyrings" doc:"versioned encryption keys"`
 
-	Crypto       *Crypto       `yaml:"crypto" soon:"true"`
+	Crypto       *Crypto       `yaml:"crypto" doc:"encryption, passwords and tokens over HTTP, on the client listener"`
 	TokenService *TokenService `yaml:"token_service" soon:"true"`
 	RateLimits   RateLimits    `yaml:"rate_limits"`
 	Audit        *Audit        `yaml:"audit" doc:"a chained log of what was refused, renewed, read and asked of the gateway"`
@@ -226,22 +226,22 @@ type Credential struct {
 // Keyring is a family of encryption keys.
 type Keyring struct {
 	Type string `yaml:"type" required:"true" enum:"fernet|aes256-gcm|xaes256-gcm|hmac"`
-	Keys Secret `yaml:"keys" required:"true"`
+	Keys Secret `yaml:"keys" required:"true" doc:"${secret:PATH} of a keyring document, or of one key in base64"`
 }
 
 // Crypto serves the crypto API on the client listener.
 type Crypto struct {
-	Path            string         `yaml:"path"`
-	Auth            Auth           `yaml:"auth"`
+	Path            string         `yaml:"path" doc:"where it is served, on every host, e.g. /crypto/v1"`
+	Auth            Auth           `yaml:"auth" doc:"who may call; what each may do is said by the scopes crypto:…"`
 	MaxBody         Size           `yaml:"max_body" default:"1MiB"`
-	PasswordWorkers int            `yaml:"password_workers"`
-	PasswordPolicy  PasswordPolicy `yaml:"password_policy"`
+	PasswordWorkers int            `yaml:"password_workers" doc:"passwords hashed at once; 0: half the cores"`
+	PasswordPolicy  PasswordPolicy `yaml:"password_policy" doc:"refuses passwords to hash"`
 }
 
 // PasswordPolicy refuses weak passwords.
 type PasswordPolicy struct {
-	MinLength    int  `yaml:"min_length"`
-	RefuseCommon bool `yaml:"refuse_common"`
+	MinLength    int  `yaml:"min_length" doc:"characters"`
+	RefuseCommon bool `yaml:"refuse_common" doc:"refuse the 30,000 commonest"`
 }
 
 // TokenService makes the gateway a small issuer.

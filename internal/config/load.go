@@ -117,17 +117,19 @@ func (c *Config) Position(key string) (line, column int) {
 	return m.line, m.column
 }
 
-// markUsed finds which references a route needs: those of the issuers, lists of
-// API keys and credentials that routes name, and all that belong to none of them.
+// markUsed finds which references are needed: those of the issuers, lists of API
+// keys and credentials that are named, and all that belong to none of them.
 func (c *Config) markUsed() {
 	var named []string
-	for _, route := range c.Routes {
-		for _, name := range route.Auth.Issuers {
+	for _, auth := range c.Auths() {
+		for _, name := range auth.Issuers {
 			named = append(named, "issuers."+name+".")
 		}
-		for _, name := range route.Auth.APIKeys {
+		for _, name := range auth.APIKeys {
 			named = append(named, "api_keys."+name+".")
 		}
+	}
+	for _, route := range c.Routes {
 		for _, name := range route.Inject {
 			named = append(named, "credentials."+name+".")
 		}

@@ -36,6 +36,7 @@ func (k *checker) all() {
 		k.fail("routes", "there are no routes", "write at least one")
 	}
 	k.routes()
+	k.crypto()
 }
 
 func sortedKeys[V any](m map[string]V) []string {

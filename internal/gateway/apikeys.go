@@ -16,13 +16,13 @@ import (
 // workers for keys with a slow hash.
 func (b *builder) useAPIKeys() {
 	var named []string
-	for _, route := range b.config.Routes {
-		named = append(named, route.Auth.APIKeys...)
+	for _, auth := range b.config.Auths() {
+		named = append(named, auth.APIKeys...)
 	}
 	for _, name := range unique(named) {
 		c := b.config.APIKeys[name]
 		made, err := keep(b, "api_keys", name, recipe{c}, func() (*auth.APIKeys, error) {
-			workers, err := keep(b, "password workers", "", nil, func() (*crypto.Workers, error) { return crypto.NewWorkers(0), nil })
+			workers, err := b.workers()
 			if err != nil {
 				return nil, err
 			}
@@ -34,6 +34,15 @@ func (b *builder) useAPIKeys() {
 		}
 		b.apiKeys[name] = made
 	}
+}
+
+// workers hash the passwords of the crypto API, and API keys with a slow hash.
+func (b *builder) workers() (*crypto.Workers, error) {
+	n := 0
+	if b.config.Crypto != nil {
+		n = b.config.Crypto.PasswordWorkers
+	}
+	return keep(b, "password workers", "", recipe{n}, func() (*crypto.Workers, error) { return crypto.NewWorkers(n), nil })
 }
 
 // keyHeaders are the header fields that API keys come in on any route. What is a

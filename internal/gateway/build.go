@@ -28,9 +28,11 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
+	"github.com/sallyport/sallyport/internal/api"
 	"github.com/sallyport/sallyport/internal/auth"
 	"github.com/sallyport/sallyport/internal/config"
 	"github.com/sallyport/sallyport/internal/credentials"
+	"github.com/sallyport/sallyport/internal/crypto"
 	"github.com/sallyport/sallyport/internal/proxy"
 	"github.com/sallyport/sallyport/internal/secrets"
 	"github.com/sallyport/sallyport/internal/telemetry"
@@ -67,10 +69,12 @@ type Gateway struct {
 // meters are the series of the process, made once: a reload must not make them
 // again. What they are labelled with comes and goes with the configurations.
 type meters struct {
-	traffic   *proxy.Metrics
-	auth      *auth.Metrics
-	refreshes *credentials.Metrics
-	reads     *secrets.Metrics
+	traffic    *proxy.Metrics
+	auth       *auth.Metrics
+	refreshes  *credentials.Metrics
+	reads      *secrets.Metrics
+	operations *api.Metrics
+	usage      *crypto.Usage // what the keys of keyrings did
 }
 
 // builder holds what the parts of a generation share while it is built.
@@ -93,6 +97,7 @@ func Build(c *config.Config, o Options) (*Gateway, error) {
 		meters: meters{
 			traffic: proxy.NewMetrics(registry), auth: auth.NewMetrics(registry),
 			refreshes: credentials.NewMetrics(registry), reads: secrets.NewMetrics(registry),
+			operations: api.NewMetrics(registry), usage: crypto.NewUsage(),
 		},
 	}
 	first, err := g.build(c, nil)
@@ -111,10 +116,11 @@ func (g *Gateway) build(c *config.Config, last *generation) (*generation, error)
 	b := &builder{last: last, generation: &generation{
 		Gateway: g, config: c, loaded: time.Now(), parts: make(map[partKey]*part),
 		issuers: make(map[string]*issuer), apiKeys: make(map[string]*auth.APIKeys), credentials: make(map[string]credentials.Credential),
+		keyrings: make(map[string]*Keyring),
 	}}
 	err := b.secrets()
 	if err == nil {
-		for _, step := range []func(){b.certificates, b.accessLog, b.auditLog, b.useIssuers, b.useAPIKeys, b.useCredentials, b.useRoutes} {
+		for _, step := range []func(){b.certificates, b.accessLog, b.auditLog, b.useIssuers, b.useAPIKeys, b.useCredentials, b.useKeyrings, b.useRoutes} {
 			step()
 		}
 		b.rest()
@@ -148,6 +154,7 @@ func (b *builder) fail(key string, err error) {
 // store is the secrets in use, and where they come from.
 type store struct {
 	*secrets.Store
+	from         secrets.Backend
 	backend, why string
 }
 
@@ -159,7 +166,7 @@ func (b *builder) secrets() error {
 			return nil, err
 		}
 		b.log.Info("secret backend chosen", "backend", backend.Name(), "why", why)
-		made := &store{backend: backend.Name(), why: why, Store: secrets.NewStore(backend, secrets.Options{
+		made := &store{from: backend, backend: backend.Name(), why: why, Store: secrets.NewStore(backend, secrets.Options{
 			Refresh: c.Refresh, MaxStale: unlessZero(c.MaxStale), Log: b.log, Metrics: b.reads, OnRead: b.audit.read,
 		})}
 		b.loops = append(b.loops, loop{"secrets", made})
@@ -249,8 +256,13 @@ func (b *builder) useRoutes() {
 			gate = b.audit.err
 		}
 	}
+	services, err := b.services()
+	if err != nil {
+		b.fail("crypto", err)
+		return
+	}
 	b.proxy, err = proxy.New(proxy.Options{
-		Routes: b.routes, Documents: resources(b.config), TrustedProxies: trusted, MaxHeader: int(b.config.Limits.MaxHeader), BodyTimeout: b.config.Limits.BodyTimeout,
+		Routes: b.routes, Services: services, Documents: resources(b.config), TrustedProxies: trusted, MaxHeader: int(b.config.Limits.MaxHeader), BodyTimeout: b.config.Limits.BodyTimeout,
 		KeyHeaders: b.keyHeaders(), AuthFailures: b.failureLimit(),
 		Metrics: b.traffic, Access: b.accessLines(), Denied: denied, Gate: gate, Log: b.log, Now: b.options.Now,
 	})

@@ -22,6 +22,7 @@ type generation struct {
 	issuers     map[string]*issuer
 	apiKeys     map[string]*auth.APIKeys
 	credentials map[string]credentials.Credential
+	keyrings    map[string]*Keyring
 	routes      []proxy.Route
 	proxy       *proxy.Proxy
 	tls         *certificates

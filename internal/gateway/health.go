@@ -36,6 +36,9 @@ func (g *generation) health() admin.Health {
 	for _, name := range slices.Sorted(maps.Keys(g.credentials)) {
 		add(credentialHealth(name, g.credentials[name].Status()))
 	}
+	for _, name := range slices.Sorted(maps.Keys(g.keyrings)) {
+		add(keyringHealth(name, g.keyrings[name]))
+	}
 	audit, there := g.auditHealth()
 	if there {
 		add(audit)

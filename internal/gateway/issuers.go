@@ -23,8 +23,8 @@ type issuer struct {
 // the configuration was read, and are left alone.
 func (b *builder) useIssuers() {
 	var named []string
-	for _, route := range b.config.Routes {
-		named = append(named, route.Auth.Issuers...)
+	for _, auth := range b.config.Auths() {
+		named = append(named, auth.Issuers...)
 	}
 	for _, name := range unique(named) {
 		c := b.config.Issuers[name]

@@ -40,15 +40,20 @@ func (b *builder) route(r config.Route) (proxy.Route, error) {
 	for _, name := range r.Inject {
 		route.Inject = append(route.Inject, b.credentials[name])
 	}
+	return route, b.guard(&route, r)
+}
+
+// guard puts before route what its auth block asks for.
+func (b *builder) guard(route *proxy.Route, r config.Route) (err error) {
 	if r.Auth.Public {
-		return route, nil
+		return nil
 	}
 	if route.Observe {
 		b.log.Warn("a route only observes: it refuses nobody for who he is or what he may not do", "route", r.Name)
 	}
 	if r.Auth.Resource != "" {
 		if _, route.Metadata, err = metadataOf(r.Auth.Resource); err != nil {
-			return route, err
+			return err
 		}
 	}
 	route.Auth = auth.NewAuthenticator(b.kinds(r.Auth)...)
@@ -59,7 +64,7 @@ func (b *builder) route(r config.Route) (proxy.Route, error) {
 	route.Policy, err = policy.New(policy.Options{
 		Scopes: r.Auth.Scopes, Claims: claims, Allow: string(r.Auth.Allow), Params: proxy.Parameters(r.Path),
 	})
-	return route, err
+	return err
 }
 
 // table is where the buckets of all routes are kept.

@@ -71,6 +71,7 @@ type Route struct {
 type Options struct {
 	Routes         []Route
 	Documents      []Document
+	Services       []Service
 	TrustedProxies []netip.Prefix
 	KeyHeaders     []string           // header fields of API keys, taken away on every route
 	AuthFailures   *ratelimit.Limiter // of authentications that fail, by address; nil: no limit
@@ -89,6 +90,7 @@ type Proxy struct {
 	checks      []check
 	router      *router
 	documents   map[documentAt]*route
+	services    []service
 	trust       trust
 	keyHeaders  []string
 	failures    *ratelimit.Limiter
@@ -169,6 +171,9 @@ func New(o Options) (*Proxy, error) {
 	}
 	p.documents = p.newDocuments(o.Documents)
 	var err error
+	if p.services, err = p.newServices(o.Services); err != nil {
+		return nil, fmt.Errorf("proxy: %w", err)
+	}
 	if p.router, err = newRouter(routes); err != nil {
 		return nil, fmt.Errorf("proxy: %w", err)
 	}
@@ -231,6 +236,9 @@ func (p *Proxy) normalise(x *exchange) error {
 // find chooses the route: host, then path, then method (CONTRACT 4.2).
 func (p *Proxy) find(x *exchange) error {
 	if found, err := p.findDocument(x); found {
+		return err
+	}
+	if found, err := p.findService(x); found {
 		return err
 	}
 	found, params := p.router.find(x.hostname, x.at.path)

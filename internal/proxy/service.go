@@ -1,0 +1,115 @@
+package proxy
+
+import (
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/sallyport/sallyport/internal/auth"
+)
+
+// Service is what the gateway itself answers at every path below one prefix, on
+// every host, behind the same checks as a route.
+type Service struct {
+	Route // its Path is the prefix, without a slash at its end
+	Serve func(w http.ResponseWriter, r *http.Request, from Caller)
+}
+
+// Caller is who asks a [Service]: nobody known, where a service only observes.
+type Caller struct {
+	Principal *auth.Principal // nil: not authenticated
+	RequestID string
+}
+
+// service is a Service made ready.
+type service struct {
+	route  *route
+	prefix string
+}
+
+// serviceMethods are those a service may answer; it refuses what is left.
+var serviceMethods = []string{http.MethodGet, http.MethodHead, http.MethodPost}
+
+// newServices makes services ready. They are found before any route is: a route
+// for every path of its host would hide them otherwise.
+func (p *Proxy) newServices(all []Service) ([]service, error) {
+	var ready []service
+	for _, s := range all {
+		rt, err := p.ready(s.Route)
+		if err != nil {
+			return nil, err
+		}
+		rt.full = &localRoute{p, rt, s.Serve}
+		ready = append(ready, service{rt, s.Path})
+	}
+	return ready, nil
+}
+
+// findService chooses the service a request asks for, if there is one.
+func (p *Proxy) findService(x *exchange) (found bool, err error) {
+	for _, s := range p.services {
+		rest, below := strings.CutPrefix(x.at.path, s.prefix)
+		switch {
+		case !below || rest != "" && rest[0] != '/':
+			continue
+		case x.at.slashes:
+			return true, badRequest("path", "the path is malformed or ambiguous", errTargetSlash)
+		case !slices.Contains(serviceMethods, x.method):
+			return true, methodNotAllowed(strings.Join(serviceMethods, ", "))
+		}
+		x.route = s.route
+		return true, nil
+	}
+	return false, nil
+}
+
+// localRoute hands requests that passed the checks to a service.
+type localRoute struct {
+	*Proxy
+	*route
+	serve func(http.ResponseWriter, *http.Request, Caller)
+}
+
+// ServeHTTP gives the service the path in its normal form, and a body whose
+// sender may not stall.
+func (l *localRoute) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	x := exchangeOf(r.Context())
+	out := r.WithContext(r.Context())
+	out.URL = &url.URL{Path: x.at.path, RawQuery: x.at.query}
+	body := newRequestBody(w, r, 0, l.bodyTimeout)
+	if r.Body == http.NoBody {
+		body = nil
+	} else {
+		out.Body = body
+	}
+	h := w.Header()
+	h.Set("X-Request-Id", x.id)
+	x.limit.describe(h)
+	l.serve(&reply{w, r, body, false}, out, Caller{x.principal, x.id})
+}
+
+// reply is an answer that lets go of the body, where it has not been read.
+type reply struct {
+	http.ResponseWriter
+	r     *http.Request
+	body  *requestBody
+	begun bool
+}
+
+func (a *reply) WriteHeader(status int) {
+	if !a.begun && a.body.unfinished() {
+		leaveBody(a.ResponseWriter, a.r)
+	}
+	a.begun = true
+	a.ResponseWriter.WriteHeader(status)
+}
+
+func (a *reply) Write(p []byte) (int, error) {
+	if !a.begun {
+		a.WriteHeader(http.StatusOK)
+	}
+	return a.ResponseWriter.Write(p)
+}
+
+func (a *reply) Unwrap() http.ResponseWriter { return a.ResponseWriter }
