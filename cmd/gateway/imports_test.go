@@ -42,6 +42,7 @@ var rooms = map[string][]string{
 	"cel.dev/cel-go":                      {"policy"},
 	"github.com/agnivade/levenshtein":     {"config"},
 	"github.com/go-chi/chi":               {"proxy", "api", "admin"},
+	"github.com/schollz/progressbar":      {"cmd/gateway"},
 	"github.com/spf13/cobra":              {"cmd/gateway"},
 	"golang.org/x/net":                    {"gateway"},
 	"golang.org/x/sync":                   {"gateway", "cmd/gateway", "secrets", "auth", "credentials"},

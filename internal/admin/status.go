@@ -1,6 +1,10 @@
 package admin
 
-import "time"
+import (
+	"time"
+
+	"github.com/sallyport/sallyport/internal/crypto"
+)
 
 // Status is the answer of GET /api/v1/status: how everything stands, and no
 // value of a secret or token.
@@ -14,6 +18,7 @@ type Status struct {
 	Issuers     []IssuerStatus     `json:"issuers"`
 	Credentials []CredentialStatus `json:"credentials"`
 	Secrets     SecretsStatus      `json:"secrets"`
+	Keyrings    []KeyringStatus    `json:"keyrings"`
 	Audit       *AuditStatus       `json:"audit,omitempty"` // nil: there is no audit log
 }
 
@@ -22,6 +27,13 @@ type Version struct {
 	Version string `json:"version"`
 	Commit  string `json:"commit"`
 	Go      string `json:"go"`
+}
+
+// KeyringStatus tells how a keyring stands, and never a key of it.
+type KeyringStatus struct {
+	Name     string                 `json:"name"`
+	Status   State                  `json:"status"`
+	Versions []crypto.VersionStatus `json:"versions"` // newest first; none while its document is not to be had
 }
 
 // ConfigStatus tells which configuration is in use.

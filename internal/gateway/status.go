@@ -9,6 +9,7 @@ import (
 	"github.com/sallyport/sallyport/internal/admin"
 	"github.com/sallyport/sallyport/internal/config"
 	"github.com/sallyport/sallyport/internal/credentials"
+	"github.com/sallyport/sallyport/internal/crypto"
 )
 
 // Status tells how everything stands at this moment: states, times and the
@@ -21,7 +22,7 @@ func (g *generation) status() admin.Status {
 	s := admin.Status{
 		Version: admin.Version(g.options.Version), Status: h.Overall(), Started: g.started.UTC(), Uptime: time.Since(g.started).Seconds(),
 		Config:  admin.ConfigStatus{File: g.config.File(), Loaded: g.loaded.UTC()},
-		Issuers: []admin.IssuerStatus{}, Credentials: []admin.CredentialStatus{},
+		Issuers: []admin.IssuerStatus{}, Credentials: []admin.CredentialStatus{}, Keyrings: []admin.KeyringStatus{},
 		Secrets: admin.SecretsStatus{Backend: g.store.backend, Values: []admin.SecretStatus{}},
 		Audit:   g.auditStatus(),
 	}
@@ -39,6 +40,13 @@ func (g *generation) status() admin.Status {
 	}
 	for _, name := range slices.Sorted(maps.Keys(g.credentials)) {
 		s.Credentials = append(s.Credentials, credentialStatus(g.credentials[name].Status(), states["credential/"+name]))
+	}
+	for _, name := range slices.Sorted(maps.Keys(g.keyrings)) {
+		k := admin.KeyringStatus{Name: name, Status: states["keyring/"+name].State, Versions: []crypto.VersionStatus{}}
+		if ring, err := g.keyrings[name].Current(); err == nil {
+			k.Versions = ring.Status()
+		}
+		s.Keyrings = append(s.Keyrings, k)
 	}
 	return s
 }
