@@ -78,7 +78,7 @@ func keysOf(t reflect.Type, path string, into map[string]key) {
 		case of.Kind() == reflect.Pointer:
 			of = of.Elem()
 		}
-		if hasKeys(of) {
+		if hasKeys(of) && at != "crypto.auth" { // which is as a route's
 			keysOf(of, at, into)
 			continue
 		}
