@@ -3,6 +3,7 @@ package gateway_test
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -269,5 +270,29 @@ func TestAnswersEndWithTheirToken(t *testing.T) {
 				t.Errorf("ended %v after the token expired", late)
 			}
 		})
+	}
+}
+
+// The same over TLS, where a connection is ended by an alert too.
+func TestWebSocketOverTLSIsClosedWhenItsTokenExpires(t *testing.T) {
+	t.Parallel()
+	const size = 1 << 16
+	dir := t.TempDir()
+	pool := certificate(t, dir)
+	g := start(t, exactHead+fmt.Sprintf("tls: {cert_file: %[1]s/tls.crt, key_file: %[1]s/tls.key}\n", dir)+fmt.Sprintf(pushRoute, webSocketPush(t, size).URL), nil)
+	header, _ := expiring(t, 500*time.Millisecond)
+	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}}}
+	c, res, err := websocket.Dial(t.Context(), strings.Replace(g.URL, "http:", "https:", 1)+"/socket", &websocket.DialOptions{HTTPHeader: header, HTTPClient: client})
+	if err != nil {
+		t.Fatalf("%v, %v", err, res)
+	}
+	defer func() { _ = c.CloseNow() }()
+	c.SetReadLimit(1 << 21)
+	go func() {
+		for c.Write(t.Context(), websocket.MessageBinary, make([]byte, size)) == nil {
+		}
+	}()
+	if messages, err := readToClose(t, c, size); websocket.CloseStatus(err) != websocket.StatusPolicyViolation {
+		t.Errorf("after %d messages: %v, want code 1008", messages, err)
 	}
 }

@@ -87,3 +87,28 @@ func TestAllowSeesWhatTheUpstreamSees(t *testing.T) {
 		t.Errorf("a query no policy reads went up as %q", seen.Query)
 	}
 }
+
+// An expression asks of API keys what it asks of tokens: their record's claims.
+func TestAllowAsksAPIKeysToo(t *testing.T) {
+	t.Parallel()
+	dir := keyStore(t, partners(t))
+	g := start(t, fmt.Sprintf(keyHead, dir)+fmt.Sprintf(`
+routes:
+  - {name: keys, path: "/{tenant}/*", auth: {issuers: [test], api_keys: [partners], allow: 'claims.tenant == params.tenant && (issuer == "partners" || issuer == "test")'}, upstream: "%s"}
+`, startEcho(t).URL), nil)
+	for _, c := range []struct {
+		path, credential string
+		status           int
+	}{
+		{"/acme/1", keyed(partnerKey), 200},
+		{"/globex/1", keyed(partnerKey), 403},
+		{"/globex/1", bearer(mint(t, map[string]any{"tenant": "globex"})), 200},
+		{"/acme/1", bearer(mint(t, map[string]any{"tenant": "globex"})), 403},
+	} {
+		for range 2 { // remembered or not
+			if got := send(t, "GET", g.URL+c.path, "", c.credential); got.Status != c.status {
+				t.Errorf("%s with %.20s…: %d, want %d", c.path, c.credential, got.Status, c.status)
+			}
+		}
+	}
+}
