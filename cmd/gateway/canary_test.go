@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
@@ -153,6 +154,7 @@ issuers:
   test: {issuer: https://issuer.test, audiences: [orders-api], keys: [{algorithm: HS256, key: "${secret:canary/jwt}"}]}
   far: {issuer: https://far.test, audiences: [orders-api], jwks_url: "%[3]s/jwks?key=%[4]s", jwks: {refresh: 1s, cooldown: 1s}}
   opaque: {audiences: ["*"], introspection: {url: "%[3]s/introspect?key=%[4]s", client_id: gateway, client_secret: "${secret:canary/introspection}"}}
+api_keys: {partners: {keys: "${secret:canary/keys}"}}
 credentials:
   static: {type: static, token: "${secret:canary/static}"}
   query: {type: static, query: key, token: "${secret:canary/static}"}
@@ -168,6 +170,7 @@ routes:
   - {name: crm, path: /crm, auth: public, inject: [crm], upstream: "%[5]s"}
   - {name: post, path: /post, auth: public, inject: [post], upstream: "%[5]s"}
   - {name: test, path: /test, auth: {issuers: [test, far]}, rate_limit: {rate: 3/h, key: "header:X-Api-Key"}, upstream: "%[5]s"}
+  - {name: keys, path: /keys, auth: {api_keys: [partners]}, upstream: "%[5]s"}
   - {name: opaque, path: /opaque, auth: {issuers: [opaque], allow: 'request.headers["x-api-key"] == "x"'}, upstream: "%[5]s"}
 `
 
@@ -183,6 +186,10 @@ func TestLogs02CanariesShowNowhere(t *testing.T) {
 				"canary/basic": `{"user":"` + c.plant("basic user") + `","password":"` + c.plant("basic password") + `"}`, "canary/client": c.plant("client secret"),
 			}
 			values["canary/admin"] = strings.ReplaceAll(values["canary/admin"], " ", "-")
+			apiKey := strings.ReplaceAll(c.plant("good API key"), " ", "-")
+			hash := sha256.Sum256([]byte(apiKey))
+			c["hash of an API key"] = hex.EncodeToString(hash[:12])
+			values["canary/keys"] = `[{"id":"acme","hash":"sha256:` + hex.EncodeToString(hash[:]) + `","subject":"acme"}]`
 			secrets, broken := plantedBackend(t, backend, c, values)
 			peer := startHostile(t, c.plant("a peer's words"), http.NotFoundHandler())
 			peer.mode.Store(1)
@@ -199,6 +206,7 @@ func TestLogs02CanariesShowNowhere(t *testing.T) {
 			clients, operators := address(t, &stderr, "gateway serves"), address(t, &stderr, "admin serves")
 
 			ask := newAsker(t, c, clients, outputs, values["canary/jwt"])
+			ask.headers = append(ask.headers, []string{"X-API-Key: " + apiKey})
 			ask.all("while all is well but the peers")
 			for mode := int64(1); mode <= upstream.modes; mode++ {
 				upstream.mode.Store(mode)
@@ -363,7 +371,7 @@ func newAsker(t *testing.T, c canaries, to string, outputs map[string]string, hm
 
 func (a *asker) all(when string) {
 	a.t.Helper()
-	for _, path := range []string{"/static", "/query", "/cookie", "/basic", "/crm", "/post", "/test", "/opaque", "/none", "/a%2e%2e/b"} {
+	for _, path := range []string{"/static", "/query", "/cookie", "/basic", "/crm", "/post", "/test", "/keys", "/opaque", "/none", "/a%2e%2e/b"} {
 		for _, headers := range a.headers {
 			a.send(when, "GET "+path+a.query+" HTTP/1.1", headers)
 		}

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -293,10 +294,10 @@ func TestAdmin03SecurityHeaders(t *testing.T) {
 }
 
 // endless is a body that counts what was read of it.
-type endless struct{ read int }
+type endless struct{ read atomic.Int64 }
 
 func (e *endless) Read(b []byte) (int, error) {
-	e.read += len(b)
+	e.read.Add(int64(len(b)))
 	return len(b), nil
 }
 
@@ -321,8 +322,8 @@ func TestAdmin09LargeBodiesAreRefusedEarly(t *testing.T) {
 		if res.StatusCode != 413 {
 			t.Errorf("%s: %d, want 413", name, res.StatusCode)
 		}
-		if body.read > 32<<20 {
-			t.Errorf("%s: %d bytes were taken", name, body.read)
+		if body.read.Load() > 32<<20 {
+			t.Errorf("%s: %d bytes were taken", name, body.read.Load())
 		}
 	}
 	res, _ := ask(t, "POST", url+"/api/v1/explain", strings.Repeat("a=b&", 1<<16), withToken, "Content-Type: application/x-www-form-urlencoded")
