@@ -65,6 +65,9 @@ func TestStatusTellsAllAndNoValue(t *testing.T) {
 	if err := json.Unmarshal([]byte(got.Body), &s); err != nil || got.Status != 200 {
 		t.Fatalf("%d %s: %v", got.Status, got.Body, err)
 	}
+	if strings.Contains(got.Body, "null") {
+		t.Errorf("a list is null: %s", got.Body)
+	}
 	if s.Config.File != "test.yaml" || s.Status != admin.Degraded || s.Started.IsZero() || s.Secrets.Backend != "file" || len(s.Secrets.Values) != 4 {
 		t.Errorf("status: %s", got.Body)
 	}
