@@ -190,7 +190,8 @@ func TestCacheKeysHaveSeparateParts(t *testing.T) {
 			}
 		}
 	}
-	if c.key(1, Authorization, "x") != c.key(1, Authorization, "x") || c.key(1, Authorization, "x") == newCache(t).key(1, Authorization, "x") {
+	own, again, others := c.key(1, Authorization, "x"), c.key(1, Authorization, "x"), newCache(t).key(1, Authorization, "x")
+	if own != again || own == others {
 		t.Error("a key is not of this cache's own secret")
 	}
 }

@@ -2,7 +2,6 @@ package auth
 
 import (
 	"encoding/json"
-	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
@@ -46,6 +45,6 @@ func TestEveryCaseHasItsTest(t *testing.T) {
 		}
 	}
 	for _, group := range slices.Sorted(maps.Keys(groups)) {
-		t.Log(fmt.Sprintf("%s: %d cases", group, groups[group]))
+		t.Logf("%s: %d cases", group, groups[group])
 	}
 }

@@ -132,11 +132,7 @@ func TestEveryFailedDecryptionIsTheSame(t *testing.T) {
 
 func TestStrayBitsInBase64AreRefused(t *testing.T) {
 	k := mustKeyring(t, AES256GCM, keyOf(1))
-	good, _, err := k.Encrypt([]byte("ab"), nil) // 30 bytes: no padding
-	if err != nil {
-		t.Fatal(err)
-	}
-	good, _, err = k.Encrypt([]byte("abc"), nil) // 31 bytes: two of padding
+	good, _, err := k.Encrypt([]byte("abc"), nil) // 31 bytes: two of padding
 	if err != nil || !strings.HasSuffix(good, "==") {
 		t.Fatalf("%s, %v", good, err)
 	}
