@@ -2,6 +2,10 @@ package main
 
 import (
 	"context"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -16,7 +20,8 @@ func newRun(std streams) *cobra.Command {
 		Use:   "run",
 		Short: "Serve",
 		Long: `Serve with the configuration until SIGTERM or Ctrl-C, then let requests in
-flight finish.`,
+flight finish. The configuration is read again when its file changes, and on
+SIGHUP; one that is wrong is reported, and the one before goes on.`,
 		Example: "  gateway run -c gateway.yaml",
 		Args:    cobra.NoArgs,
 		RunE: command(func(c *cobra.Command, _ []string) error {
@@ -28,14 +33,22 @@ flight finish.`,
 }
 
 func serve(ctx context.Context, file string, std streams) error {
-	cfg, err := config.Load(file, config.Options{})
+	hangup := make(chan os.Signal, 1) // taken from here on, so that an early one ends nothing
+	signal.Notify(hangup, syscall.SIGHUP)
+	defer signal.Stop(hangup)
+	load := func() (*config.Config, error) { return config.Load(file, config.Options{}) }
+	cfg, err := load()
 	if err != nil {
 		return err
 	}
 	lines := telemetry.NewLines(std.err) // a blocked stderr must not hold up requests
 	defer lines.Start()()
-	log := telemetry.NewLog(lines, cfg.Telemetry.LogLevel, cfg.Telemetry.LogFormat)
-	g, err := gateway.Build(cfg, gateway.Options{Log: log, Stdout: std.out, Stderr: std.err, Version: buildVersion()})
+	level := new(slog.LevelVar)
+	level.Set(telemetry.Level(cfg.Telemetry.LogLevel))
+	log := telemetry.NewLeveled(lines, level, cfg.Telemetry.LogFormat)
+	g, err := gateway.Build(cfg, gateway.Options{
+		Log: log, Stdout: std.out, Stderr: std.err, Version: buildVersion(), Load: load, Level: level, Hangup: hangup,
+	})
 	if err != nil {
 		return err
 	}

@@ -47,6 +47,11 @@ func (m *Metrics) count(issuer string, err error) {
 	}
 }
 
+// Forget takes away the counts of an issuer that is no more.
+func (m *Metrics) Forget(issuer string) {
+	m.refreshes.DeletePartialMatch(prometheus.Labels{"issuer": issuer})
+}
+
 func (m *Metrics) add(k *KeySet) {
 	if m == nil {
 		return

@@ -39,6 +39,13 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 	return m
 }
 
+// Forget takes away the series of a credential that is no more.
+func (m *Metrics) Forget(credential string) {
+	labels := prometheus.Labels{"credential": credential}
+	m.refreshes.DeletePartialMatch(labels)
+	m.expiry.DeletePartialMatch(labels)
+}
+
 // series are the metrics of one credential; there may be none.
 type series struct {
 	success, failure prometheus.Counter

@@ -12,28 +12,46 @@ import (
 	"github.com/sallyport/sallyport/internal/credentials"
 )
 
-// adminServer is the operators' server on l, which may be nil.
-func (g *Gateway) adminServer(life context.Context, l net.Listener) *http.Server {
+// adminServer is the operators' server.
+func (g *Gateway) adminServer() *http.Server {
 	return &http.Server{
-		Handler:           admin.New(g.adminOptions(l)),
+		Handler:           http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { (*g.admin.Load()).ServeHTTP(w, r) }),
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       10 * time.Second,
 		WriteTimeout:      60 * time.Second,
 		IdleTimeout:       time.Minute,
 		MaxHeaderBytes:    16 << 10,
-		BaseContext:       func(net.Listener) context.Context { return life },
+		BaseContext:       func(net.Listener) context.Context { return g.running.life },
 		ErrorLog:          quietly(g.log),
 	}
 }
 
-func (g *Gateway) adminOptions(l net.Listener) admin.Options {
+// openAdmin serves operators on l, or where that is nil no more.
+func (g *Gateway) openAdmin(of *generation, l net.Listener) {
+	defer g.sayAdmin(of, l)
+	handler := admin.New(g.adminOptions(of, l))
+	g.admin.Store(&handler)
+	if l == nil {
+		g.operators.retire()
+		return
+	}
+	g.operators.serve(g.adminServer(), false)
+	g.operators.open(of.config.Admin.Listen, l)
+}
+
+// renewAdmin serves operators on the same socket as another generation says.
+func (g *Gateway) renewAdmin(of *generation) {
+	handler := admin.New(g.adminOptions(of, g.operators.listener()))
+	g.admin.Store(&handler)
+}
+
+func (g *Gateway) adminOptions(of *generation, l net.Listener) admin.Options {
 	o := admin.Options{
 		Health: g.Health, Gatherer: g.registry, Local: onLoopback(l),
-		Status: g.Status, Refresh: g.refreshCredential, Explain: g.answerExplain, Record: g.audit.call, Log: g.log,
+		Status: g.Status, Refresh: g.refreshCredential, Reload: g.Reload, Explain: g.answerExplain, Record: g.audit.call, Log: g.log,
 	}
-	current := g.current.Load()
-	if !current.config.Admin.Token.IsZero() {
-		o.Token = current.value(current.config.Admin.Token)
+	if !of.config.Admin.Token.IsZero() {
+		o.Token = of.value(of.config.Admin.Token)
 	}
 	return o
 }
@@ -48,8 +66,8 @@ func onLoopback(l net.Listener) bool {
 }
 
 // sayAdmin tells where the probes are, and what else is served there.
-func (g *Gateway) sayAdmin(l net.Listener) {
-	token := !g.current.Load().config.Admin.Token.IsZero()
+func (g *Gateway) sayAdmin(of *generation, l net.Listener) {
+	token := !of.config.Admin.Token.IsZero()
 	switch {
 	case l == nil:
 		g.log.Info("admin listener is off")

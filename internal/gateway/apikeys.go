@@ -63,7 +63,7 @@ func (g *generation) badAPIKeys() config.Errors {
 		if _, literal := place.Literal(); literal {
 			continue // looked at when it was built
 		}
-		list, err := g.store.Watch(secrets.Reference{Path: place.Path, Field: place.Field}).Get()
+		list, err := g.scope.Watch(secrets.Reference{Path: place.Path, Field: place.Field}).Get()
 		if err != nil {
 			continue // told as missing
 		}

@@ -162,6 +162,15 @@ func (a *auditLog) read(e secrets.Event) {
 	a.add(audit.Event{Time: e.At, Kind: audit.KindSecret, Action: "read", Name: e.Path, Backend: e.Backend, Result: result, Reason: reason, Changed: e.Changed})
 }
 
+// reloaded records a reload. What was wrong stands in the gateway's own log.
+func (a *auditLog) reloaded(cause string, err error) {
+	e := audit.Event{Kind: audit.KindReload, Action: "reload", Result: "success", Detail: cause}
+	if err != nil {
+		e.Result = "failure"
+	}
+	a.add(e)
+}
+
 // call records a call of the admin API. One that is let through must be on the
 // disk before it is answered; a refusal need not wait.
 func (a *auditLog) call(ctx context.Context, c admin.Call) error {

@@ -21,6 +21,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
+	"os"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -47,6 +48,10 @@ type Options struct {
 	LookupEnv func(string) (string, bool) // for the env backend
 	Version   Version
 	Now       func() time.Time // by which requests are judged; nil means time.Now
+
+	Load   func() (*config.Config, error) // for a reload; nil: the configuration's file is read again
+	Level  *slog.LevelVar                 // of Log, set by each reload; nil: it stays
+	Hangup <-chan os.Signal               // each asks for a reload; nil: none comes
 }
 
 // Version tells which build this is.
@@ -62,8 +67,13 @@ type Gateway struct {
 	access  *accessLog
 	audit   *auditLog
 	current atomic.Pointer[generation]
-	running supervisor
-	state   lifecycle
+
+	preparing atomic.Pointer[generation] // by a reload that is under way; nil: by none
+	running   supervisor
+	state     lifecycle
+
+	clients, operators door
+	admin              atomic.Pointer[http.Handler]
 }
 
 // meters are the series of the process, made once: a reload must not make them
@@ -75,28 +85,34 @@ type meters struct {
 	reads      *secrets.Metrics
 	operations *api.Metrics
 	usage      *crypto.Usage // what the keys of keyrings did
+	reloads    reloadMetrics
 }
 
 // builder holds what the parts of a generation share while it is built.
 type builder struct {
 	*generation
-	seen  *auth.Cache   // of tokens that were verified: of this configuration alone
-	last  *generation   // the one that serves, whose parts may be taken over; nil at the start
-	loops []loop        // what is to run in the background while what is being built is in use
-	used  []*part       // in the order they were asked for
-	wrong config.Errors // what could not be built, so that all is told at once
+	seen  *auth.Cache    // of tokens that were verified: of this configuration alone
+	last  *generation    // the one that serves, whose parts may be taken over; nil at the start
+	scope *secrets.Scope // of what is being made; nil: it has read no secret
+	named []string       // files named by what is being built
+	loops []loop         // what is to run in the background while what is being built is in use
+	used  []*part        // in the order they were asked for
+	wrong config.Errors  // what could not be built, so that all is told at once
 }
 
 // Build makes a Gateway of c. It opens files but no sockets, and starts
 // nothing.
 func Build(c *config.Config, o Options) (*Gateway, error) {
 	registry := prometheus.NewRegistry()
+	if o.Level == nil {
+		o.Level = new(slog.LevelVar)
+	}
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), buildInfo(o.Version))
 	g := &Gateway{
 		options: o, started: time.Now(), log: telemetry.Discard(o.Log), registry: registry, access: newAccessLog(o, registry), audit: newAuditLog(registry),
 		meters: meters{
 			traffic: proxy.NewMetrics(registry), auth: auth.NewMetrics(registry),
-			refreshes: credentials.NewMetrics(registry), reads: secrets.NewMetrics(registry),
+			refreshes: credentials.NewMetrics(registry), reads: secrets.NewMetrics(registry), reloads: newReloadMetrics(registry),
 			operations: api.NewMetrics(registry), usage: crypto.NewUsage(),
 		},
 	}
@@ -107,6 +123,9 @@ func Build(c *config.Config, o Options) (*Gateway, error) {
 	g.access.move(first.lines)
 	g.audit.move(first.audited)
 	g.current.Store(first)
+	g.state.reloading = make(chan struct{}, 1)
+	read := look(g.files())
+	g.state.read.Store(&read)
 	return g, nil
 }
 
@@ -114,8 +133,9 @@ func Build(c *config.Config, o Options) (*Gateway, error) {
 // same.
 func (g *Gateway) build(c *config.Config, last *generation) (*generation, error) {
 	b := &builder{last: last, generation: &generation{
-		Gateway: g, config: c, loaded: time.Now(), parts: make(map[partKey]*part),
-		issuers: make(map[string]*issuer), apiKeys: make(map[string]*auth.APIKeys), credentials: make(map[string]credentials.Credential),
+		Gateway: g, config: c, loaded: time.Now(), parts: make(map[partKey]*part), uses: make(map[*part]bool),
+		requests: requests{ended: make(chan struct{})},
+		issuers:  make(map[string]*issuer), apiKeys: make(map[string]*auth.APIKeys), credentials: make(map[string]credentials.Credential),
 		keyrings: make(map[string]*Keyring),
 	}}
 	err := b.secrets()
@@ -128,8 +148,9 @@ func (g *Gateway) build(c *config.Config, last *generation) (*generation, error)
 			err = inOrder(b.wrong)
 		}
 	}
+	g.state.named = b.named
 	if err != nil {
-		b.audited.end()
+		b.discard()
 		return nil, err
 	}
 	return b.generation, nil
@@ -178,10 +199,10 @@ func (b *builder) secrets() error {
 	if err != nil {
 		return b.place("secrets.backend", err)
 	}
-	b.store = made
+	b.store, b.generation.scope = made, made.Scope()
 	for _, use := range b.config.SecretUses() {
 		if use.Used {
-			b.store.Watch(secrets.Reference{Path: use.Path, Field: use.Field})
+			b.generation.scope.Watch(secrets.Reference{Path: use.Path, Field: use.Field})
 		}
 	}
 	return nil
@@ -196,12 +217,15 @@ func unlessZero(d time.Duration) time.Duration {
 	return d
 }
 
-// value is the live value of a secret place.
-func (g *generation) value(s config.Secret) *secrets.Value {
+// value is the live value of a secret place, for as long as the generation is in
+// use.
+func (g *generation) value(s config.Secret) *secrets.Value { return valueIn(g.scope, s) }
+
+func valueIn(scope *secrets.Scope, s config.Secret) *secrets.Value {
 	if literal, ok := s.Literal(); ok {
 		return secrets.Fixed(secrets.NewSecret(literal))
 	}
-	return g.store.Watch(secrets.Reference{Path: s.Path, Field: s.Field})
+	return scope.Watch(secrets.Reference{Path: s.Path, Field: s.Field})
 }
 
 func (b *builder) certificates() {

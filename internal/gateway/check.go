@@ -20,28 +20,43 @@ import (
 func (g *Gateway) Fetch(ctx context.Context) error { return g.current.Load().fetch(ctx) }
 
 func (g *generation) fetch(ctx context.Context) error {
-	if err := g.store.Fetch(ctx); err != nil {
-		g.log.Warn("secrets are missing; the routes that need them answer 503 until they are there", "where", g.missingSecrets().Error())
-	}
-	if weak := slices.Concat(g.weakKeys(), g.badAPIKeys(), g.weakSigningKeys(), g.weakAuditKey()); len(weak) > 0 {
+	_ = g.store.Fetch(ctx) // each value keeps its own error
+	if weak := g.weak(); len(weak) > 0 {
 		return inOrder(weak)
+	}
+	g.tellMissing()
+	return nil
+}
+
+// tellMissing warns of what the routes in need of it answer 503 for.
+func (g *generation) tellMissing() {
+	if missing := g.missingSecrets(); len(missing) > 0 {
+		g.log.Warn("secrets are missing; the routes that need them answer 503 until they are there", "where", missing.Error())
 	}
 	for _, bad := range g.badCredentials() {
 		g.log.Warn("a credential cannot be sent; the routes that inject it answer 503", "where", bad.Error())
 	}
-	return nil
+}
+
+// weak lists the keys that are there and must not be used.
+func (g *generation) weak() config.Errors {
+	return slices.Concat(g.weakKeys(), g.badAPIKeys(), g.weakSigningKeys(), g.weakAuditKey())
 }
 
 // missingSecrets lists the references that could not be read, each with its
 // place in the file.
 func (g *generation) missingSecrets() config.Errors {
+	return g.missing(func(secrets.Reference) bool { return true })
+}
+
+func (g *generation) missing(among func(secrets.Reference) bool) config.Errors {
 	var missing config.Errors
 	for _, use := range g.config.SecretUses() {
-		if !use.Used {
+		ref := secrets.Reference{Path: use.Path, Field: use.Field}
+		if !use.Used || !among(ref) {
 			continue
 		}
-		value := g.store.Watch(secrets.Reference{Path: use.Path, Field: use.Field})
-		if _, err := value.Get(); err != nil {
+		if _, err := g.scope.Watch(ref).Get(); err != nil {
 			missing = append(missing, config.Error{
 				File: g.config.File(), Line: use.Line, Column: use.Column,
 				Problem: use.Where + ": " + err.Error(),
@@ -90,7 +105,7 @@ func (g *generation) has(places ...config.Secret) bool {
 		if _, literal := s.Literal(); s.IsZero() || literal {
 			continue
 		}
-		if _, err := g.store.Watch(secrets.Reference{Path: s.Path, Field: s.Field}).Get(); err != nil {
+		if _, err := g.scope.Watch(secrets.Reference{Path: s.Path, Field: s.Field}).Get(); err != nil {
 			return false
 		}
 	}
@@ -156,7 +171,7 @@ func (g *generation) read(s config.Secret) (secrets.Secret, error) {
 	if literal, ok := s.Literal(); ok {
 		return secrets.NewSecret(literal), nil
 	}
-	return g.store.Watch(secrets.Reference{Path: s.Path, Field: s.Field}).Get()
+	return g.scope.Watch(secrets.Reference{Path: s.Path, Field: s.Field}).Get()
 }
 
 // place puts the place in the file before an error that a key caused.

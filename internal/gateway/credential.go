@@ -58,7 +58,7 @@ func (b *builder) credential(name string, c config.Credential) (credentials.Cred
 
 // tokenEndpoint says where and how the tokens of c are asked for.
 func (b *builder) tokenEndpoint(name string, at credentials.Placement, c config.Credential) (credentials.OAuth2Options, error) {
-	fetcher, err := client(c.TLS)
+	fetcher, err := b.client(c.TLS)
 	if err != nil {
 		return credentials.OAuth2Options{}, err
 	}

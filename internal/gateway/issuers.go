@@ -85,7 +85,7 @@ type keysAt struct {
 func (b *builder) keySet(name string, at keysAt, c config.Issuer) (*auth.KeySet, error) {
 	made := recipe{at, c.TLS, c.JWKS, b.files(c.TLS)}
 	return keep(b, "keys", fmt.Sprint(at, c.TLS, c.JWKS), made, func() (*auth.KeySet, error) {
-		fetcher, err := client(c.TLS)
+		fetcher, err := b.client(c.TLS)
 		if err != nil {
 			return nil, err
 		}
@@ -100,8 +100,8 @@ func (b *builder) keySet(name string, at keysAt, c config.Issuer) (*auth.KeySet,
 }
 
 // namedHosts lists the hosts of the URLs that the operator lets the gateway
-// fetch from, as the configuration that serves has them: a URL that is learned
-// may be on one of these.
+// fetch from, as the configuration that serves has them, and the one that a reload
+// is about to serve: a URL that is learned may be on one of these.
 func (g *Gateway) namedHosts() []string {
 	var hosts []string
 	name := func(raw string) {
@@ -109,19 +109,20 @@ func (g *Gateway) namedHosts() []string {
 			hosts = append(hosts, auth.HostPort(u))
 		}
 	}
-	current := g.current.Load()
-	if current == nil {
-		return nil
-	}
-	for _, c := range current.config.Issuers {
-		name(c.JWKSURL)
-		name(c.Introspection.URL)
-		if c.Discovery {
-			name(c.Issuer)
+	for _, in := range []*generation{g.current.Load(), g.preparing.Load()} {
+		if in == nil {
+			continue
 		}
-	}
-	for _, c := range current.config.Credentials {
-		name(c.TokenURL)
+		for _, c := range in.config.Issuers {
+			name(c.JWKSURL)
+			name(c.Introspection.URL)
+			if c.Discovery {
+				name(c.Issuer)
+			}
+		}
+		for _, c := range in.config.Credentials {
+			name(c.TokenURL)
+		}
 	}
 	return hosts
 }
@@ -147,7 +148,7 @@ func (b *builder) introspection(name string, c config.Issuer) (*auth.Introspecti
 	if !c.Introspects() {
 		return nil, nil
 	}
-	fetcher, err := client(c.TLS)
+	fetcher, err := b.client(c.TLS)
 	if err != nil {
 		return nil, err
 	}

@@ -2,14 +2,14 @@ package gateway
 
 import (
 	"context"
-	"crypto/sha256"
 	"log/slog"
-	"os"
+	"maps"
 	"reflect"
 	"slices"
 	"sync"
 
 	"github.com/sallyport/sallyport/internal/config"
+	"github.com/sallyport/sallyport/internal/secrets"
 )
 
 // part is an object with a state of its own (keys, tokens, connections) that one
@@ -19,11 +19,24 @@ type part struct {
 	partKey
 	recipe recipe
 	object any
-	inner  []*part // made with it, for it alone or for others too
-	loops  []loop  // run while a generation has it
+	inner  []*part        // made with it, for it alone or for others too
+	loops  []loop         // run while a generation has it
+	scope  *secrets.Scope // of the secrets it reads; nil: none
+	reads  *store         // where they come from, those of inner too; nil: there are none
 
 	users int                // generations; the supervisor's
-	stop  context.CancelFunc // ends the loops; nil before they run
+	stop  context.CancelFunc // ends the loops
+	ended sync.WaitGroup     // of the loops
+}
+
+// drop lets go of what a part holds that is no longer used, or never was.
+func (p *part) drop() {
+	if p.scope != nil {
+		p.scope.Close()
+	}
+	if idle, ok := p.object.(interface{ CloseIdleConnections() }); ok {
+		idle.CloseIdleConnections()
+	}
 }
 
 // partKey tells the parts of a generation apart.
@@ -46,34 +59,49 @@ func (r recipe) equals(other recipe) bool {
 
 // keep returns the part of this kind and name: that of the generation that serves
 // if it was made of an equal recipe, else one that make makes. Loops that make
-// adds to the builder run as long as a generation has the part.
+// adds to the builder run as long as a generation has the part. Where its secrets
+// come from and allow_insecure_http need not stand in the recipe.
 func keep[T any](b *builder, kind, name string, of recipe, make func() (T, error)) (T, error) {
 	key := partKey{kind, name}
 	of = append(of, b.config.AllowInsecureHTTP)
-	if kind != "secrets" {
-		of = append(of, b.store)
-	}
 	for _, known := range []*part{b.parts[key], b.last.part(key)} {
-		if known != nil && known.recipe.equals(of) {
+		if known != nil && known.recipe.equals(of) && (known.reads == nil || known.reads == b.store) {
 			b.use(known)
 			return known.object.(T), nil
 		}
 	}
-	loops, used := len(b.loops), len(b.used)
+	loops, used, scope := len(b.loops), len(b.used), b.scope
+	b.scope = nil
 	object, err := make()
+	made := &part{
+		partKey: key, recipe: of, object: object, scope: b.scope,
+		loops: slices.Clone(b.loops[loops:]), inner: slices.Clone(b.used[used:]),
+	}
+	b.loops, b.scope = b.loops[:loops], scope
 	if err != nil {
+		made.object = nil
+		made.drop()
 		return object, err
 	}
-	made := &part{partKey: key, recipe: of, object: object, loops: slices.Clone(b.loops[loops:]), inner: slices.Clone(b.used[used:])}
-	b.loops = b.loops[:loops]
+	if made.scope != nil || slices.ContainsFunc(made.inner, func(p *part) bool { return p.reads != nil }) {
+		made.reads = b.store
+	}
 	b.use(made)
 	return object, nil
+}
+
+// value is the live value of a secret place, for what is being built.
+func (b *builder) value(s config.Secret) *secrets.Value {
+	if _, literal := s.Literal(); b.scope == nil && !literal {
+		b.scope = b.store.Scope()
+	}
+	return valueIn(b.scope, s)
 }
 
 // use counts p, and what it was made with, among the parts of the generation.
 func (b *builder) use(p *part) {
 	b.used = append(b.used, p)
-	b.parts[p.partKey] = p
+	b.parts[p.partKey], b.uses[p] = p, true
 	for _, inner := range p.inner {
 		b.use(inner)
 	}
@@ -81,8 +109,25 @@ func (b *builder) use(p *part) {
 
 // rest makes a part, of this generation alone, of the loops that belong to none.
 func (b *builder) rest() {
-	b.use(&part{partKey: partKey{"generation", ""}, loops: b.loops})
+	b.use(&part{partKey: partKey{"generation", ""}, loops: b.loops, scope: b.scope})
+	b.use(&part{partKey: partKey{"generation", "secrets"}, scope: b.generation.scope})
 	b.loops = nil
+}
+
+// discard lets go of what was built and comes to no use.
+func (b *builder) discard() {
+	for p := range b.uses {
+		if p.users == 0 {
+			p.drop()
+		}
+	}
+	if b.generation.scope != nil {
+		b.generation.scope.Close()
+	}
+	if b.lines != nil {
+		b.lines.close()
+	}
+	b.audited.end()
 }
 
 // part returns the part of that key, nil if there is none.
@@ -95,18 +140,15 @@ func (g *generation) part(key partKey) *part {
 
 // files reads the files of TLS blocks and returns what tells their contents
 // apart. What is wrong with one is found by those who use it.
-func (b *builder) files(blocks ...config.ClientTLS) [][sha256.Size]byte {
-	var sums [][sha256.Size]byte
+func (b *builder) files(blocks ...config.ClientTLS) []sum {
+	var sums []sum
 	for _, t := range blocks {
 		for _, name := range []string{t.CAFile, t.CertFile, t.KeyFile} {
 			if name == "" {
 				continue
 			}
-			text, err := os.ReadFile(name)
-			if err != nil {
-				text = nil
-			}
-			sums = append(sums, sha256.Sum256(text))
+			b.named = append(b.named, name)
+			sums = append(sums, sumOf(name))
 		}
 	}
 	return sums
@@ -129,25 +171,60 @@ type supervisor struct {
 	life  context.Context // of the gateway
 	tasks sync.WaitGroup
 
-	mu sync.Mutex
+	mu   sync.Mutex
+	live map[*generation]bool // that serve, or have requests in flight
 }
 
-func (s *supervisor) begin(life context.Context, log *slog.Logger) { s.life, s.log = life, log }
+func (s *supervisor) begin(life context.Context, log *slog.Logger) {
+	s.life, s.log, s.live = life, log, make(map[*generation]bool)
+}
 
 // adopt starts what g has and no generation before it had.
 func (s *supervisor) adopt(g *generation) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, p := range g.parts {
-		if p.users++; p.users > 1 {
-			continue
-		}
-		ctx, stop := context.WithCancel(s.life)
-		p.stop = stop
-		for _, l := range p.loops {
-			s.tasks.Go(func() { s.run(ctx, l) })
+	s.live[g] = true
+	for p := range g.uses {
+		if p.users++; p.users == 1 {
+			ctx, stop := context.WithCancel(s.life)
+			p.stop = stop
+			for _, l := range p.loops {
+				p.ended.Add(1)
+				s.tasks.Go(func() { defer p.ended.Done(); s.run(ctx, l) })
+			}
 		}
 	}
+}
+
+// release ends what g alone had, and waits for the end of that.
+func (s *supervisor) release(g *generation) {
+	s.mu.Lock()
+	var unused []*part
+	for p := range g.uses {
+		if p.users--; p.users == 0 {
+			unused = append(unused, p)
+		}
+	}
+	s.mu.Unlock()
+	for _, p := range unused {
+		p.stop()
+		p.ended.Wait()
+		p.drop()
+	}
+}
+
+// bury forgets g, whose last request has ended.
+func (s *supervisor) bury(g *generation) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.live, g)
+}
+
+// generations are those that serve, or have requests in flight.
+func (s *supervisor) generations() []*generation {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Collect(maps.Keys(s.live))
 }
 
 // run runs one background task; only its part's end may end it.

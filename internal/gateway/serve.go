@@ -14,14 +14,16 @@ import (
 	"syscall"
 	"time"
 
-	"golang.org/x/net/netutil"
-
+	"github.com/sallyport/sallyport/internal/config"
 	"github.com/sallyport/sallyport/internal/proxy"
 )
 
 // lifecycle is where a Gateway stands between start and end.
 type lifecycle struct {
-	draining atomic.Bool
+	draining  atomic.Bool
+	reloading chan struct{}            // full while a reload is under way
+	named     []string                 // files named by the configuration as last tried; guarded by reloading
+	read      atomic.Pointer[contents] // what the files were when last tried
 }
 
 // lastLines is how long requests that were cut off may take to be logged.
@@ -79,35 +81,38 @@ func (g *Gateway) Run(ctx context.Context, on Listeners) error {
 	g.running.begin(life, g.log)
 	g.running.adopt(first)
 	g.running.tasks.Go(func() { first.awaitWarm(life) })
+	g.running.tasks.Go(func() { g.follow(life) })
 	defer g.access.start()()
 
-	clients, operators := g.clientServer(life), g.adminServer(life, on.Admin)
-	failed := make(chan error, 2)
-	go func() { failed <- g.serveClients(clients, on.Clients) }()
-	if on.Admin != nil {
-		go func() { failed <- operators.Serve(on.Admin) }()
-	}
+	failed := make(chan error, 1)
+	g.clients.failed, g.operators.failed = failed, failed
+	g.clients.seats.set(first.config.Limits.MaxConnections)
+	g.clients.serve(g.clientServer(first), first.tls != nil)
+	g.clients.open(first.config.Listen, on.Clients)
+	g.openAdmin(first, on.Admin)
 	g.log.Info("gateway serves", "address", on.Clients.Addr().String(), "tls", first.tls != nil, "routes", len(first.routes))
-	g.sayAdmin(on.Admin)
 
 	var err error
 	select {
 	case <-ctx.Done():
-		g.drain(clients)
-	case err = <-failed: // a listener that fails; the other's requests may finish
-		g.drain(clients)
+	case err = <-failed: // a socket that fails; the other's requests may finish
 	}
+	g.drain()
 	end()
-	_ = clients.Close()
-	_ = operators.Close()
-	g.current.Load().proxy.Wait(lastLines)
+	g.clients.close()
+	g.operators.close()
+	for _, generation := range g.running.generations() {
+		generation.proxy.Wait(lastLines)
+	}
+	g.state.reloading <- struct{}{} // no reload goes on beyond here; a later one is refused
+	<-g.state.reloading
 	g.running.tasks.Wait()
 	g.log.Info("gateway has ended")
 	return err
 }
 
 // drain ends serving without losing a request in flight.
-func (g *Gateway) drain(clients *http.Server) {
+func (g *Gateway) drain() {
 	g.state.draining.Store(true)
 	limits := g.current.Load().config.Limits
 	g.log.Info("draining", "delay", limits.DrainDelay.String(), "at_most", limits.Drain.String())
@@ -117,9 +122,36 @@ func (g *Gateway) drain(clients *http.Server) {
 		ctx, cancel = context.WithTimeout(ctx, limits.Drain)
 	}
 	defer cancel()
-	if err := clients.Shutdown(ctx); err != nil {
+	if err := g.clients.shutdown(ctx); err != nil {
 		g.log.Warn("requests in flight were cut off at the end of the drain", "error", err)
 	}
+}
+
+// enter has connections come in as next says, where that is not as last did.
+// Those that are open stay as they are.
+func (g *Gateway) enter(last *generation, next prepared) {
+	limits := next.config.Limits
+	g.clients.seats.set(limits.MaxConnections)
+	if serverLimits(last.config.Limits) != serverLimits(limits) || last.tls != next.tls {
+		g.clients.serve(g.clientServer(next.generation), next.tls != nil)
+	}
+	if next.clients != nil {
+		g.clients.open(next.config.Listen, next.clients)
+		g.log.Info("gateway serves", "address", next.clients.Addr().String(), "tls", next.tls != nil)
+	}
+	switch {
+	case next.operators != nil:
+		g.openAdmin(next.generation, next.operators)
+	case next.config.Admin.Listen == "" && last.config.Admin.Listen != "":
+		g.openAdmin(next.generation, nil)
+	default:
+		g.renewAdmin(next.generation)
+	}
+}
+
+// serverLimits are those that a server has for its life.
+func serverLimits(l config.Limits) config.Limits {
+	return config.Limits{HeaderTimeout: l.HeaderTimeout, IdleTimeout: l.IdleTimeout, MaxHeader: l.MaxHeader}
 }
 
 // awaitWarm notes when the first fetches have ended, however they ended.
@@ -142,13 +174,12 @@ func (g *generation) awaitWarm(ctx context.Context) {
 
 // clientServer is the full lane's server: HTTP/1.1, HTTP/2 over TLS, and h2c by
 // prior knowledge.
-func (g *Gateway) clientServer(life context.Context) *http.Server {
+func (g *Gateway) clientServer(of *generation) *http.Server {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
 	protocols.SetHTTP2(true)
 	protocols.SetUnencryptedHTTP2(true)
-	first := g.current.Load()
-	limits := first.config.Limits
+	life, limits := g.running.life, of.config.Limits
 	s := &http.Server{
 		Handler:                      http.HandlerFunc(g.serveCurrent),
 		ReadHeaderTimeout:            limits.HeaderTimeout,
@@ -160,22 +191,10 @@ func (g *Gateway) clientServer(life context.Context) *http.Server {
 		BaseContext:                  func(net.Listener) context.Context { return life },
 		ErrorLog:                     quietly(g.log),
 	}
-	if first.tls != nil {
-		s.TLSConfig = first.tls.config()
+	if of.tls != nil {
+		s.TLSConfig = of.tls.config()
 	}
 	return s
-}
-
-func (g *Gateway) serveClients(s *http.Server, l net.Listener) error {
-	l = boundedBuffers{l}
-	first := g.current.Load()
-	if most := first.config.Limits.MaxConnections; most > 0 {
-		l = netutil.LimitListener(l, most)
-	}
-	if first.tls != nil {
-		return unlessClosed(s.ServeTLS(l, "", ""))
-	}
-	return unlessClosed(s.Serve(l))
 }
 
 // writeBuffer bounds what the kernel holds of an answer, in bytes. A write is
@@ -183,23 +202,6 @@ func (g *Gateway) serveClients(s *http.Server, l net.Listener) error {
 // megabytes a caller who reads steadily, if slowly, would look like one who does
 // not read.
 const writeBuffer = 256 << 10
-
-type boundedBuffers struct{ net.Listener }
-
-func (l boundedBuffers) Accept() (net.Conn, error) {
-	conn, err := l.Listener.Accept()
-	if tcp, ok := conn.(*net.TCPConn); ok {
-		_ = tcp.SetWriteBuffer(writeBuffer) // the kernel's own size serves too
-	}
-	return conn, err
-}
-
-func unlessClosed(err error) error {
-	if errors.Is(err, http.ErrServerClosed) {
-		return nil
-	}
-	return err
-}
 
 // quietly turns net/http's own complaints (a handshake that failed, a caller
 // that reset) into debug lines: anybody can cause them.

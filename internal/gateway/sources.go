@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"fmt"
 	"net/http"
 	"slices"
 	"time"
@@ -14,13 +15,15 @@ import (
 const fetchTimeout = 5 * time.Second
 
 // client returns a client for what the gateway fetches: bounded in time, no
-// proxy of the environment, TLS by its own files.
-func client(t config.ClientTLS) (*http.Client, error) {
-	transport, err := upstream.NewTransport(upstream.TransportOptions{
-		Connect: fetchTimeout, ResponseHeader: fetchTimeout,
-		TLS: upstream.TLSOptions{CAFile: t.CAFile, CertFile: t.CertFile, KeyFile: t.KeyFile},
+// proxy of the environment, TLS by its own files. Equal settings share one.
+func (b *builder) client(t config.ClientTLS) (*http.Client, error) {
+	return keep(b, "client", fmt.Sprint(t), recipe{b.files(t)}, func() (*http.Client, error) {
+		transport, err := upstream.NewTransport(upstream.TransportOptions{
+			Connect: fetchTimeout, ResponseHeader: fetchTimeout,
+			TLS: upstream.TLSOptions{CAFile: t.CAFile, CertFile: t.CertFile, KeyFile: t.KeyFile},
+		})
+		return &http.Client{Transport: transport, Timeout: fetchTimeout}, err
 	})
-	return &http.Client{Transport: transport, Timeout: fetchTimeout}, err
 }
 
 func unique(names []string) []string {

@@ -53,6 +53,15 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 	return m
 }
 
+// Forget takes away the series of a route that is no more. A request of it that
+// ends later makes some of them anew.
+func (m *Metrics) Forget(route string) {
+	labels := prometheus.Labels{"route": route}
+	for _, vec := range []interface{ DeletePartialMatch(prometheus.Labels) int }{m.requests, m.duration, m.upstream, m.decisions, m.limited, m.replays} {
+		vec.DeletePartialMatch(labels)
+	}
+}
+
 // record watches one answer, so that every request is logged and counted once,
 // however it ends. It must be outermost: what it does not wrap, it does not see.
 type record struct {

@@ -1,21 +1,27 @@
 package secrets
 
-import "slices"
+import (
+	"slices"
+	"sync"
+)
 
 // Scope is one user of a Store's values, who may go: what it watched and nobody
 // else does is then no longer read, and its watchers are no longer called.
 type Scope struct {
-	store  *Store
+	store *Store
+
+	mu     sync.Mutex
 	values map[Reference]*Value
 }
 
-// Scope returns a user of s that has watched nothing yet. It is for one
-// goroutine at a time.
+// Scope returns a user of s that has watched nothing yet.
 func (s *Store) Scope() *Scope { return &Scope{store: s, values: make(map[Reference]*Value)} }
 
 // Watch returns the Value at ref as [Store.Watch] does, of this scope: it is
 // kept up to date until Close, and as it was then from there on.
 func (sc *Scope) Watch(ref Reference) *Value {
+	sc.mu.Lock()
+	defer sc.mu.Unlock()
 	if v, ok := sc.values[ref]; ok {
 		return v
 	}
@@ -27,6 +33,8 @@ func (sc *Scope) Watch(ref Reference) *Value {
 
 // Close lets go of what the scope watched.
 func (sc *Scope) Close() {
+	sc.mu.Lock()
+	defer sc.mu.Unlock()
 	for _, v := range sc.values {
 		v.base.forget(v)
 	}

@@ -24,15 +24,25 @@ const Redacted = "[redacted]"
 // NewLog returns a logger that writes to w at the level (debug, info, warn,
 // error) and in the format (text, json, or auto: text on a terminal) given.
 func NewLog(w io.Writer, level, format string) *slog.Logger {
-	var min slog.Level
-	if err := min.UnmarshalText([]byte(level)); err != nil {
-		min = slog.LevelInfo
-	}
-	opts := &slog.HandlerOptions{Level: min, ReplaceAttr: redact}
+	return NewLeveled(w, Level(level), format)
+}
+
+// NewLeveled is NewLog with a level that may change, as a [slog.LevelVar] does.
+func NewLeveled(w io.Writer, level slog.Leveler, format string) *slog.Logger {
+	opts := &slog.HandlerOptions{Level: level, ReplaceAttr: redact}
 	if format == "json" || format != "text" && !isTerminal(w) {
 		return slog.New(slog.NewJSONHandler(w, opts))
 	}
 	return slog.New(slog.NewTextHandler(w, opts))
+}
+
+// Level is the level of that name, info if there is none.
+func Level(name string) slog.Level {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(name)); err != nil {
+		return slog.LevelInfo
+	}
+	return level
 }
 
 // Discard returns log, or one that drops everything if log is nil.
