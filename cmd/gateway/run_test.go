@@ -16,16 +16,6 @@ import (
 	"github.com/sallyport/sallyport/internal/peertest"
 )
 
-// asGateway in the environment makes a process of this test binary the gateway.
-const asGateway = "SALLYPORT_TEST_AS_GATEWAY"
-
-func TestMain(m *testing.M) {
-	if os.Getenv(asGateway) != "" {
-		main()
-	}
-	os.Exit(m.Run())
-}
-
 // process is a gateway in a process of its own.
 type process struct {
 	*exec.Cmd

@@ -9,6 +9,7 @@ package peertest
 import (
 	"cmp"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"testing"
 )
@@ -37,9 +38,28 @@ func Binary(t testing.TB, name string) string {
 	if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() {
 		return path
 	}
-	if os.Getenv("REQUIRE_PEERS") == "1" {
-		t.Fatalf("PEER MISSING: %s is not there, and REQUIRE_PEERS=1; run `make peers`", path)
-	}
-	t.Skipf("PEER MISSING: %s is not there, so nothing was tested against it; run `make peers`", path)
+	missing(t, path, "run `make peers`")
 	return ""
+}
+
+// Installed returns the path of a program that the system's package of that name
+// has. If there is none, the test ends here, as with Binary.
+func Installed(t testing.TB, name string) string {
+	t.Helper()
+	for _, dir := range append(filepath.SplitList(os.Getenv("PATH")), "/usr/sbin", "/sbin") {
+		if path, err := exec.LookPath(filepath.Join(dir, name)); err == nil {
+			return path
+		}
+	}
+	missing(t, name, "install its package")
+	return ""
+}
+
+// missing ends the test: skipped, or failed with REQUIRE_PEERS=1.
+func missing(t testing.TB, what, remedy string) {
+	t.Helper()
+	if os.Getenv("REQUIRE_PEERS") == "1" {
+		t.Fatalf("PEER MISSING: %s is not there, and REQUIRE_PEERS=1; %s", what, remedy)
+	}
+	t.Skipf("PEER MISSING: %s is not there, so nothing was tested against it; %s", what, remedy)
 }
