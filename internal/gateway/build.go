@@ -287,7 +287,7 @@ func (b *builder) useRoutes() {
 	}
 	b.proxy, err = proxy.New(proxy.Options{
 		Routes: b.routes, Services: services, Documents: resources(b.config), TrustedProxies: trusted, MaxHeader: int(b.config.Limits.MaxHeader), BodyTimeout: b.config.Limits.BodyTimeout,
-		KeyHeaders: b.keyHeaders(), AuthFailures: b.failureLimit(),
+		KeyHeaders: b.keyHeaders(), TokenCookies: b.tokenCookies(), AuthFailures: b.failureLimit(),
 		Metrics: b.traffic, Access: b.accessLines(), Denied: denied, Gate: gate, Log: b.log, Now: b.options.Now,
 	})
 	b.fail("routes", err)

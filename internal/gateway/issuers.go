@@ -143,6 +143,21 @@ func places(from config.Strings) []auth.Place {
 	return all
 }
 
+// tokenCookies are the cookies that tokens come in on any route. A browser sends
+// them to every path of their host, and what opens one route is no upstream's on
+// another.
+func (g *generation) tokenCookies() []string {
+	var names []string
+	for name := range g.issuers {
+		for _, place := range places(g.config.Issuers[name].From) {
+			if place.In == auth.InCookie {
+				names = append(names, place.Name)
+			}
+		}
+	}
+	return unique(names)
+}
+
 // introspection makes what asks the issuer about tokens; nil where nothing does.
 func (b *builder) introspection(name string, c config.Issuer) (*auth.Introspection, error) {
 	if !c.Introspects() {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/x509"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/sallyport/sallyport/internal/auth"
@@ -20,8 +21,8 @@ func (x *exchange) Query() string                     { return x.at.query }
 func (x *exchange) Certificates() []*x509.Certificate { return x.certificates }
 
 // stripper takes the caller's credential out of what goes upstream, wherever the
-// route accepts one (CONTRACT 4.7). Header fields are the cleaner's to drop;
-// this has the cookies and query parameters.
+// route accepts one, and cookies wherever any route does (CONTRACT 4.7). Header
+// fields are the cleaner's to drop; this has the cookies and query parameters.
 type stripper struct{ cookies, parameters []string }
 
 // newStripper returns the stripper of these places, and the header fields that
@@ -40,6 +41,11 @@ func newStripper(places []auth.Place) (s stripper, headers []string) {
 		}
 	}
 	return s, headers
+}
+
+func unique(names []string) []string {
+	slices.Sort(names)
+	return slices.Compact(names)
 }
 
 // query returns a raw query without the parameters that may hold a credential,

@@ -82,6 +82,7 @@ func (p *Proxy) ready(r Route) (*route, error) {
 	if r.Auth != nil {
 		rt.stripper, held = newStripper(r.Auth.Places())
 	}
+	rt.stripper.cookies = unique(append(rt.stripper.cookies, p.cookies...))
 	rt.cleaner = newCleaner(slices.Concat(setByRoute(r), held, p.keyHeaders), r.KeepAuthorization, r.KeepMethodOverride)
 	rt.perCaller = slices.ContainsFunc(r.Inject, credentials.NeedsCaller)
 	rt.series = p.metrics.of(r.Name)
@@ -101,7 +102,7 @@ func (p *Proxy) ready(r Route) (*route, error) {
 		}
 	}
 	if r.Observe {
-		transport = &ifKnown{injecting: transport, bare: r.Transport}
+		transport = &ifKnown{injecting: transport, bare: r.Transport, credentials: r.Inject}
 	}
 	f.reverse = &httputil.ReverseProxy{
 		Rewrite:        f.rewrite,

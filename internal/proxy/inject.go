@@ -80,3 +80,18 @@ func place(r *http.Request, at credentials.Placement, value string) {
 		r.Header.Set(at.Header, at.Prefix+value)
 	}
 }
+
+// unplace leaves nothing where at says.
+func unplace(r *http.Request, at credentials.Placement) {
+	switch {
+	case at.Query != "":
+		r.URL.RawQuery = withoutParameter(r.URL.RawQuery, at.Query)
+	case at.Cookie != "":
+		kept := withoutCookie(r.Header.Values("Cookie"), at.Cookie)
+		if r.Header.Del("Cookie"); len(kept) > 0 {
+			r.Header.Set("Cookie", strings.Join(kept, "; "))
+		}
+	default:
+		r.Header.Del(at.Header)
+	}
+}

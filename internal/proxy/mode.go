@@ -5,6 +5,8 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+
+	"github.com/sallyport/sallyport/internal/credentials"
 )
 
 // A route whose mode is observe refuses nobody for who he is or what he may not
@@ -35,14 +37,24 @@ func (p *Proxy) decline(x *exchange, check string, err error) error {
 // may then be said or given to the upstream in a caller's name.
 func (x *exchange) anonymous() bool { return x.route.Auth != nil && x.principal == nil }
 
-// ifKnown is a RoundTripper that injects only where it is known who calls.
-type ifKnown struct{ injecting, bare http.RoundTripper }
+// ifKnown is a RoundTripper that injects only where it is known who calls. From
+// anybody else it takes what stands in the credentials' places, as injecting
+// would: what a stranger puts there is not the gateway's word.
+type ifKnown struct {
+	injecting, bare http.RoundTripper
+	credentials     []credentials.Credential
+}
 
 func (t *ifKnown) RoundTrip(r *http.Request) (*http.Response, error) {
-	if exchangeOf(r.Context()).anonymous() {
-		return t.bare.RoundTrip(r)
+	if !exchangeOf(r.Context()).anonymous() {
+		return t.injecting.RoundTrip(r)
 	}
-	return t.injecting.RoundTrip(r)
+	out := r.Clone(r.Context())
+	for _, c := range t.credentials {
+		unplace(out, c.Placement())
+	}
+	res, err := t.bare.RoundTrip(out)
+	return answerTo(r, res), err
 }
 
 // logObserved tells of the refusal that was not made.

@@ -74,6 +74,7 @@ type Options struct {
 	Services       []Service
 	TrustedProxies []netip.Prefix
 	KeyHeaders     []string           // header fields of API keys, taken away on every route
+	TokenCookies   []string           // cookies of tokens, as well: browsers send them to every path of their host
 	AuthFailures   *ratelimit.Limiter // of authentications that fail, by address; nil: no limit
 	MaxHeader      int                // bytes of a request's header; 0 means no limit
 	BodyTimeout    time.Duration      // between two reads of a request's body, and of one write of an answer's; 0 means none
@@ -93,6 +94,7 @@ type Proxy struct {
 	services    []service
 	trust       trust
 	keyHeaders  []string
+	cookies     []string
 	failures    *ratelimit.Limiter
 	maxHeader   int
 	bodyTimeout time.Duration
@@ -144,7 +146,7 @@ type route struct {
 func New(o Options) (*Proxy, error) {
 	p := &Proxy{
 		trust: o.TrustedProxies, maxHeader: o.MaxHeader, bodyTimeout: o.BodyTimeout, metrics: o.Metrics,
-		keyHeaders: o.KeyHeaders, failures: o.AuthFailures,
+		keyHeaders: o.KeyHeaders, cookies: o.TokenCookies, failures: o.AuthFailures,
 		access: o.Access, onDenied: o.Denied, gate: o.Gate, log: telemetry.Discard(o.Log), now: o.Now,
 	}
 	if p.now == nil {
