@@ -85,7 +85,7 @@ the API wants.`,
 		SilenceUsage:  true,
 	}
 	root.CompletionOptions.DisableDefaultCmd = true
-	root.AddCommand(newRun(std), newValidate(std), newDemo(std), newVersion(std), newHealthcheck(std), newSchema(std), newSecrets(std), newEncrypt(std), newDecrypt(std), newRewrap(std), newKeyring(std), newAudit(std), newGenerate(std), newPassword(std))
+	root.AddCommand(newRun(std), newValidate(std), newDemo(std), newVersion(std), newHealthcheck(std), newSchema(std), newSecrets(std), newEncrypt(std), newDecrypt(std), newRewrap(std), newKeyring(std), newAudit(std), newGenerate(std), newToken(std), newPassword(std))
 	root.AddCommand(newExplain(std), newTest(std))
 	return root
 }

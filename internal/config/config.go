@@ -36,7 +36,7 @@ type Config struct {
 	Keyrings    map[string]Keyring    `yaml:"keyrings" doc:"versioned encryption keys"`
 
 	Crypto       *Crypto       `yaml:"crypto" doc:"encryption, passwords and tokens over HTTP, on the client listener"`
-	TokenService *TokenService `yaml:"token_service" soon:"true"`
+	TokenService *TokenService `yaml:"token_service" doc:"a small issuer on the client listener"`
 	RateLimits   RateLimits    `yaml:"rate_limits"`
 	Audit        *Audit        `yaml:"audit" doc:"a chained log of what was refused, renewed, read and asked of the gateway"`
 	Telemetry    Telemetry     `yaml:"telemetry"`
@@ -246,11 +246,11 @@ type PasswordPolicy struct {
 
 // TokenService makes the gateway a small issuer.
 type TokenService struct {
-	Path        string        `yaml:"path"`
-	Issuer      string        `yaml:"issuer"`
-	SigningKeys Secret        `yaml:"signing_keys"`
-	Expiry      time.Duration `yaml:"expiry" default:"15m"`
-	Clients     Secret        `yaml:"clients"`
+	Path        string        `yaml:"path" doc:"where it is served, on every host, e.g. /oauth2"`
+	Issuer      string        `yaml:"issuer" doc:"iss of its tokens: the URL callers reach it by"`
+	SigningKeys Secret        `yaml:"signing_keys" doc:"${secret:PATH} of a private key, or of a JWKS with several: the first signs, all are published"`
+	Expiry      time.Duration `yaml:"expiry" default:"15m" min:"1s"`
+	Clients     Secret        `yaml:"clients" doc:"${secret:PATH} of a JSON list of {id, hash, scopes, audience}"`
 }
 
 // RateLimits says where buckets are kept.

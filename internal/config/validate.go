@@ -37,6 +37,7 @@ func (k *checker) all() {
 	}
 	k.routes()
 	k.crypto()
+	k.tokenService()
 }
 
 func sortedKeys[V any](m map[string]V) []string {
