@@ -5,6 +5,8 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+
+	"github.com/sallyport/sallyport/internal/credentials"
 )
 
 // Spoofing of identity headers (THREATS, first row): every managed header in
@@ -182,13 +184,13 @@ func TestInjectedValueIsTakenOutOfURLs(t *testing.T) {
 		"<https://a.test/?page=2>; rel=\"next\", </b?c&d>; rel=up": "<https://a.test/?page=2>; rel=\"next\", </b?c&d>; rel=up",
 	} {
 		h := http.Header{"Location": {text}}
-		keepFromCaller(h, "api_key", value)
+		keepFromCaller(h, credentials.Placement{Query: "api_key"}, value)
 		if got := h.Get("Location"); got != want {
 			t.Errorf("%s\nbecame %s\nwant   %s", text, got, want)
 		}
 	}
 	h := http.Header{"Location": {"/x?next=" + strings.ReplaceAll(once, "%2F", "%2f")}, "Server": {"x"}}
-	keepFromCaller(h, "api_key", value)
+	keepFromCaller(h, credentials.Placement{Query: "api_key"}, value)
 	if len(h["Location"]) != 0 || len(h["Server"]) != 1 {
 		t.Errorf("a spelling of its own was sent on: %v", h)
 	}

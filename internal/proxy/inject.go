@@ -1,8 +1,12 @@
 package proxy
 
 import (
+	"context"
 	"fmt"
 	"net/http"
+	"net/http/httptrace"
+	"net/textproto"
+	"slices"
 	"strings"
 
 	"github.com/sallyport/sallyport/internal/credentials"
@@ -25,8 +29,8 @@ func (t *inject) RoundTrip(r *http.Request) (*http.Response, error) {
 // handler or error path above ever holds a request that carries one. The
 // request does not go up without all of them. It also tells which they were.
 func (t *inject) send(r *http.Request) (*http.Response, []secrets.Secret, error) {
-	out := r.Clone(r.Context())
 	values := make([]secrets.Secret, len(t.credentials))
+	out := r.Clone(t.watching(r.Context(), values))
 	for i, c := range t.credentials {
 		value, err := c.Value(r.Context())
 		if err != nil {
@@ -41,30 +45,58 @@ func (t *inject) send(r *http.Request) (*http.Response, []secrets.Secret, error)
 	res, err := t.next.RoundTrip(out)
 	if res != nil {
 		res.Request = r // let go of the clone
-		for i, c := range t.credentials {
-			keepFromCaller(res.Header, c.Placement().Query, values[i].Reveal())
-		}
+		t.keepFromCaller(res.Header, values)
 	}
 	return res, values, err
 }
 
-// keepFromCaller takes a credential that went up in a query parameter out of the
-// URLs the upstream answers with: many redirect with the query they were sent. A
-// field it cannot be taken out of is dropped.
-func keepFromCaller(h http.Header, parameter, value string) {
-	if parameter == "" {
-		return
+// watching has interim answers (1xx) cleaned too, before they go to the caller.
+func (t *inject) watching(ctx context.Context, values []secrets.Secret) context.Context {
+	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{Got1xxResponse: func(_ int, h textproto.MIMEHeader) error {
+		t.keepFromCaller(http.Header(h), values)
+		return nil
+	}})
+}
+
+// keepFromCaller takes what was injected out of an answer's header.
+func (t *inject) keepFromCaller(h http.Header, values []secrets.Secret) {
+	for i, c := range t.credentials {
+		keepFromCaller(h, c.Placement(), values[i].Reveal())
 	}
+}
+
+// keepFromCaller takes a credential out of the URLs the upstream answers with:
+// many redirect with the query they were sent. A field it cannot be taken out of
+// is dropped. So is a cookie the upstream sets in the place of an injected one:
+// it is that session's next value.
+func keepFromCaller(h http.Header, at credentials.Placement, value string) {
 	for _, name := range []string{"Location", "Content-Location", "Refresh", "Link"} {
+		if len(h[name]) == 0 {
+			continue
+		}
 		var kept []string
 		for _, text := range h[name] {
-			if clean, ok := withoutValue(text, value); ok {
-				kept = append(kept, withoutMention(clean, parameter))
+			clean, ok := withoutValue(text, value)
+			if at.Query != "" {
+				clean = withoutMention(clean, at.Query)
+			}
+			if ok {
+				kept = append(kept, clean)
 			}
 		}
 		if delete(h, name); len(kept) > 0 {
 			h[name] = kept
 		}
+	}
+	if at.Cookie == "" || len(h["Set-Cookie"]) == 0 {
+		return
+	}
+	kept := slices.DeleteFunc(h["Set-Cookie"], func(line string) bool {
+		name, _, _ := strings.Cut(line, "=")
+		return namesCookie(strings.TrimSpace(name), at.Cookie)
+	})
+	if h["Set-Cookie"] = kept; len(kept) == 0 {
+		delete(h, "Set-Cookie")
 	}
 }
 

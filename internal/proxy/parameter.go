@@ -38,19 +38,28 @@ func mentions(pair, name string) bool {
 	for part := range strings.SplitSeq(pair, ";") {
 		raw, _, _ := strings.Cut(part, "=")
 		decoded, err := url.QueryUnescape(raw)
-		if err != nil || decoded == name {
-			return true
-		}
-		if base, _, found := strings.Cut(decoded, "["); found && base == name { // PHP: name[]
+		if err != nil || sameName(decoded, name) {
 			return true
 		}
 	}
 	return false
 }
 
+// sameName reports whether an upstream may read raw, which is unescaped, as the
+// name of a parameter or cookie: PHP does with a space, dot or bracket for an
+// underscore, and with name[] as an array.
+func sameName(raw, name string) bool {
+	fold := strings.NewReplacer(" ", "_", ".", "_", "[", "_")
+	raw, name = strings.TrimSpace(raw), fold.Replace(name)
+	if base, _, found := strings.Cut(raw, "["); found && fold.Replace(base) == name {
+		return true
+	}
+	return fold.Replace(raw) == name
+}
+
 // withoutCookie returns the cookies of the Cookie header lines but for those of
 // this name (RFC 6265, section 5.4), in any spelling that PHP and others read as
-// it: escaped, with a space, dot or bracket for an underscore, as an array.
+// it.
 func withoutCookie(lines []string, name string) []string {
 	var kept []string
 	for _, line := range lines {
@@ -69,11 +78,7 @@ func namesCookie(raw, name string) bool {
 	if decoded, err := url.QueryUnescape(raw); err == nil {
 		raw = decoded
 	}
-	fold := strings.NewReplacer(" ", "_", ".", "_", "[", "_")
-	if base, _, found := strings.Cut(raw, "["); found && fold.Replace(base) == fold.Replace(name) {
-		return true
-	}
-	return fold.Replace(strings.TrimSpace(raw)) == fold.Replace(name)
+	return sameName(raw, name)
 }
 
 // withoutMention returns a header's text with every parameter of this name cut
