@@ -36,7 +36,7 @@ var rooms = map[string][]string{
 	"golang.org/x/crypto":                 {"crypto"},
 	"golang.org/x/oauth2":                 {"credentials"},
 	"golang.org/x/time":                   {"ratelimit"},
-	"github.com/hashicorp/golang-lru":     {"ratelimit", "auth", "credentials"},
+	"github.com/hashicorp/golang-lru":     {"ratelimit", "auth", "credentials", "api"},
 	"github.com/cenkalti/backoff":         {"auth", "credentials"},
 	"go.yaml.in/yaml":                     {"config"},
 	"cel.dev/cel-go":                      {"policy"},

@@ -43,14 +43,17 @@ func busy() *oauthRefusal {
 }
 
 // refuse answers with what was refused, if anything was.
-func (s *TokenService) refuse(w http.ResponseWriter, what string, c *client, refused *oauthRefusal, from TokenCaller) {
+func (s *TokenService) refuse(w http.ResponseWriter, r *http.Request, c *client, refused *oauthRefusal, from TokenCaller) {
 	if refused == nil {
 		return
 	}
-	attributes := []any{"endpoint", what, "error", refused.code, "reason", refused.description, "request_id", from.RequestID}
+	event := TokenEvent{Action: "refuse", Path: r.URL.Path, Status: refused.status, Reason: refused.code, From: from}
+	attributes := []any{"path", r.URL.Path, "error", refused.code, "reason", refused.description, "request_id", from.RequestID}
 	if c != nil {
+		event.Client = c.ID
 		attributes = append(attributes, "client", c.ID)
 	}
+	_ = s.audit(r.Context(), event) // it was refused in any case
 	if refused.cause != nil {
 		attributes = append(attributes, "cause", refused.cause)
 	}

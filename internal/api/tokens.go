@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -25,10 +26,21 @@ type TokenOptions struct {
 	Clients     *secrets.Value // nil: there are none
 	Expiry      time.Duration  // of its tokens, whole seconds
 	Workers     *crypto.Workers
-	Failures    *ratelimit.Limiter // of client authentications that fail, by address; nil: no limit
-	Revoked     *Revocations       // nil: of this TokenService alone
+	Failures    *ratelimit.Limiter                      // of client authentications that fail, by address; nil: no limit
+	Revoked     *Revocations                            // nil: of this TokenService alone
+	Audit       func(context.Context, TokenEvent) error // asked before a token is handed out or revoked, and told of refusals; nil means none
 	Now         func() time.Time
 	Log         *slog.Logger
+}
+
+// TokenEvent is what the service did or refused, for an audit log.
+type TokenEvent struct {
+	Action string // issue, revoke or refuse
+	Client string // empty: not authenticated
+	Path   string
+	Status int    // of a refusal
+	Reason string // of a refusal: an error code of OAuth
+	From   TokenCaller
 }
 
 // TokenService is a small issuer (CONTRACT 8): it gives tokens to clients it
@@ -40,6 +52,7 @@ type TokenService struct {
 	clients      *clientList
 	failures     *ratelimit.Limiter
 	revoked      *Revocations
+	audit        func(context.Context, TokenEvent) error
 	metadata     []byte // nil: the issuer is no URL, so there is none
 	now          func() time.Time
 	log          *slog.Logger
@@ -55,13 +68,14 @@ type signingKeys struct {
 // TokenCaller is where a request came from.
 type TokenCaller struct {
 	RequestID string
+	IP        string
 	Network   string // what failures are counted by; empty: they are not
 }
 
 // NewTokenService returns the service; it reads no secret before it is asked.
 func NewTokenService(o TokenOptions) *TokenService {
 	s := &TokenService{
-		path: o.Path, issuer: o.Issuer, expiry: o.Expiry.Truncate(time.Second), failures: o.Failures, revoked: o.Revoked,
+		path: o.Path, issuer: o.Issuer, expiry: o.Expiry.Truncate(time.Second), failures: o.Failures, revoked: o.Revoked, audit: o.Audit,
 		keys: secrets.Derive(o.SigningKeys, parseSigningKeys), clients: newClientList(o.Clients, o.Workers),
 		metadata: metadataOf(o.Issuer, o.Path), now: o.Now, log: o.Log,
 	}
@@ -73,6 +87,9 @@ func NewTokenService(o TokenOptions) *TokenService {
 	}
 	if s.revoked == nil {
 		s.revoked = NewRevocations(0)
+	}
+	if s.audit == nil {
+		s.audit = func(context.Context, TokenEvent) error { return nil }
 	}
 	return s
 }
@@ -151,12 +168,12 @@ func (s *TokenService) publish(w http.ResponseWriter, _ *http.Request, from Toke
 func (s *TokenService) grant(w http.ResponseWriter, r *http.Request, from TokenCaller) {
 	form, client, refused := s.authenticate(w, r, from)
 	if refused == nil {
-		refused = s.give(w, form, client, from)
+		refused = s.give(w, r, form, client, from)
 	}
-	s.refuse(w, "token", client, refused, from)
+	s.refuse(w, r, client, refused, from)
 }
 
-func (s *TokenService) give(w http.ResponseWriter, form form, c *client, from TokenCaller) *oauthRefusal {
+func (s *TokenService) give(w http.ResponseWriter, r *http.Request, form form, c *client, from TokenCaller) *oauthRefusal {
 	switch form.one("grant_type") {
 	case "client_credentials":
 	case "":
@@ -193,6 +210,9 @@ func (s *TokenService) give(w http.ResponseWriter, form form, c *client, from To
 		answer["scope"] = claims["scope"]
 	}
 	if answer["access_token"], err = keys.signer.Sign(claims, "at+jwt"); err != nil {
+		return unavailable(err)
+	}
+	if err := s.audit(r.Context(), TokenEvent{Action: "issue", Client: c.ID, Path: r.URL.Path, From: from}); err != nil {
 		return unavailable(err)
 	}
 	s.log.Info("token issued", "client", c.ID, "scopes", scopes, "audience", audience, "jti", claims["jti"], "request_id", from.RequestID)

@@ -139,7 +139,7 @@ func serveTokens(t *testing.T, change func(*TokenOptions)) *serving {
 	return s
 }
 
-type told struct {
+type oauthAnswer struct {
 	status int
 	header http.Header
 	body   map[string]any
@@ -147,7 +147,7 @@ type told struct {
 }
 
 // post sends a form as the client orders, unless the form says who it is.
-func (s *serving) post(t *testing.T, path string, form url.Values, header ...string) told {
+func (s *serving) post(t *testing.T, path string, form url.Values, header ...string) oauthAnswer {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.URL+path, strings.NewReader(form.Encode()))
 	if err != nil {
@@ -163,7 +163,7 @@ func (s *serving) post(t *testing.T, path string, form url.Values, header ...str
 	return do(t, r)
 }
 
-func do(t *testing.T, r *http.Request) told {
+func do(t *testing.T, r *http.Request) oauthAnswer {
 	t.Helper()
 	res, err := http.DefaultClient.Do(r)
 	if err != nil {
@@ -174,12 +174,12 @@ func do(t *testing.T, r *http.Request) told {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a := told{status: res.StatusCode, header: res.Header, raw: string(text)}
+	a := oauthAnswer{status: res.StatusCode, header: res.Header, raw: string(text)}
 	_ = json.Unmarshal(text, &a.body)
 	return a
 }
 
-func get(t *testing.T, target string) told {
+func get(t *testing.T, target string) oauthAnswer {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, target, nil)
 	if err != nil {
@@ -276,7 +276,7 @@ func TestTokenIsForWhatTheClientMay(t *testing.T) {
 	}
 }
 
-// RFC 6749, section 5.2: what is wrong is told in its words, and nothing else.
+// RFC 6749, section 5.2: what is wrong is oauthAnswer in its words, and nothing else.
 func TestTokenRequestsThatAreRefused(t *testing.T) {
 	t.Parallel()
 	s := serveTokens(t, nil)

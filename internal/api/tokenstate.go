@@ -98,7 +98,7 @@ func (s *TokenService) introspect(w http.ResponseWriter, r *http.Request, from T
 	}
 	switch {
 	case refused != nil:
-		s.refuse(w, "introspect", c, refused, from)
+		s.refuse(w, r, c, refused, from)
 	case p == nil:
 		writeAnswer(w, http.StatusOK, map[string]any{"active": false})
 	default:
@@ -120,19 +120,22 @@ func (s *TokenService) revoke(w http.ResponseWriter, r *http.Request, from Token
 		p, refused = s.own(f)
 	}
 	if refused == nil && p != nil {
-		refused = s.end(p, c, from)
+		refused = s.end(r, p, c, from)
 	}
 	if refused != nil {
-		s.refuse(w, "revoke", c, refused, from)
+		s.refuse(w, r, c, refused, from)
 		return
 	}
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(http.StatusOK)
 }
 
-func (s *TokenService) end(p *token.Parsed, c *client, from TokenCaller) *oauthRefusal {
+func (s *TokenService) end(r *http.Request, p *token.Parsed, c *client, from TokenCaller) *oauthRefusal {
 	if textClaim(p, "client_id") != c.ID {
 		return &oauthRefusal{status: http.StatusBadRequest, code: "unauthorized_client", description: "the token was given to another client"}
+	}
+	if err := s.audit(r.Context(), TokenEvent{Action: "revoke", Client: c.ID, Path: r.URL.Path, From: from}); err != nil {
+		return unavailable(err)
 	}
 	id := textClaim(p, "jti")
 	if err := s.revoked.add(id, p.Claims.Expiry, s.now()); err != nil {

@@ -186,7 +186,6 @@ func TestOnlyOffValuesAreOff(t *testing.T) {
 		}
 	}
 	for _, text := range []string{
-		"token_service: {path: /oauth2}",
 		"rate_limits: {redis: {lease: 1ms}}", "tls: {cert_file: a, key_file: b, redirect_http: 0}", "telemetry: {otlp: {endpoint: '127.0.0.1:4317'}}",
 	} {
 		if err := mustFail(t, text+route); !strings.Contains(err, "is not supported in this version") {

@@ -1,5 +1,7 @@
 package config
 
+import "strings"
+
 // tokenService checks the issuer that the gateway itself is.
 func (k *checker) tokenService() {
 	const at = "token_service"
@@ -25,8 +27,20 @@ func (k *checker) tokenService() {
 	}
 	if s.Path != "" {
 		k.ownPath(at+".path", s.Path)
+		k.apart(at+".path", s.Path)
 	}
 	k.wellKnown(at, s)
+}
+
+// apart checks that the paths of both services do not hold each other.
+func (k *checker) apart(at, path string) {
+	if k.c.Crypto == nil || k.failed(at) || k.failed("crypto.path") {
+		return
+	}
+	a, b := strings.TrimSuffix(path, "/")+"/", strings.TrimSuffix(k.c.Crypto.Path, "/")+"/"
+	if strings.HasPrefix(a, b) || strings.HasPrefix(b, a) {
+		k.fail(at, "the path is that of crypto.path, or one holds the other", "choose another path for one of them")
+	}
 }
 
 // wellKnown refuses a route that would never be asked, as the gateway itself

@@ -105,7 +105,7 @@ func (b *builder) kinds(a config.Auth) (kinds []auth.Kind) {
 		issuers = append(issuers, b.issuers[name].issuer)
 	}
 	if len(issuers) > 0 {
-		kinds = append(kinds, auth.CachedTokens(b.seen, issuers...))
+		kinds = append(kinds, b.unrevoked(auth.CachedTokens(b.seen, issuers...)))
 	}
 	for _, name := range a.APIKeys {
 		kinds = append(kinds, b.apiKeys[name])

@@ -66,6 +66,7 @@ type Gateway struct {
 	meters
 	access  *accessLog
 	audit   *auditLog
+	revoked *api.Revocations
 	current atomic.Pointer[generation]
 
 	preparing atomic.Pointer[generation] // by a reload that is under way; nil: by none
@@ -109,7 +110,7 @@ func Build(c *config.Config, o Options) (*Gateway, error) {
 	}
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), buildInfo(o.Version))
 	g := &Gateway{
-		options: o, started: time.Now(), log: telemetry.Discard(o.Log), registry: registry, access: newAccessLog(o, registry), audit: newAuditLog(registry),
+		options: o, started: time.Now(), log: telemetry.Discard(o.Log), registry: registry, access: newAccessLog(o, registry), audit: newAuditLog(registry), revoked: api.NewRevocations(0),
 		meters: meters{
 			traffic: proxy.NewMetrics(registry), auth: auth.NewMetrics(registry),
 			refreshes: credentials.NewMetrics(registry), reads: secrets.NewMetrics(registry), reloads: newReloadMetrics(registry),
@@ -285,8 +286,13 @@ func (b *builder) useRoutes() {
 		b.fail("crypto", err)
 		return
 	}
+	tokens, err := b.tokenServices()
+	if err != nil {
+		b.fail("token_service", err)
+		return
+	}
 	b.proxy, err = proxy.New(proxy.Options{
-		Routes: b.routes, Services: services, Documents: resources(b.config), TrustedProxies: trusted, MaxHeader: int(b.config.Limits.MaxHeader), BodyTimeout: b.config.Limits.BodyTimeout,
+		Routes: b.routes, Services: append(services, tokens...), Documents: resources(b.config), TrustedProxies: trusted, MaxHeader: int(b.config.Limits.MaxHeader), BodyTimeout: b.config.Limits.BodyTimeout,
 		KeyHeaders: b.keyHeaders(), TokenCookies: b.tokenCookies(), AuthFailures: b.failureLimit(),
 		Metrics: b.traffic, Access: b.accessLines(), Denied: denied, Gate: gate, Log: b.log, Now: b.options.Now,
 	})

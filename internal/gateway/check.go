@@ -40,7 +40,7 @@ func (g *generation) tellMissing() {
 
 // weak lists the keys that are there and must not be used.
 func (g *generation) weak() config.Errors {
-	return slices.Concat(g.weakKeys(), g.badAPIKeys(), g.weakSigningKeys(), g.weakAuditKey())
+	return slices.Concat(g.weakKeys(), g.badAPIKeys(), g.weakSigningKeys(), g.badTokenService(), g.weakAuditKey())
 }
 
 // missingSecrets lists the references that could not be read, each with its
@@ -198,7 +198,7 @@ func Validate(ctx context.Context, c *config.Config, o Options, offline bool) er
 	if err := g.store.Fetch(ctx); err != nil {
 		g.log.Debug("secrets not to be had", "error", err)
 	}
-	if wrong := slices.Concat(g.missingSecrets(), g.weakKeys(), g.badAPIKeys(), g.weakSigningKeys(), g.weakAuditKey(), g.badCredentials()); len(wrong) > 0 {
+	if wrong := slices.Concat(g.missingSecrets(), g.weakKeys(), g.badAPIKeys(), g.weakSigningKeys(), g.badTokenService(), g.weakAuditKey(), g.badCredentials()); len(wrong) > 0 {
 		return inOrder(wrong)
 	}
 	return nil

@@ -20,6 +20,8 @@ type Service struct {
 type Caller struct {
 	Principal *auth.Principal // nil: not authenticated
 	RequestID string
+	IP        string
+	Network   string // of that address: what failures are counted by
 }
 
 // service is a Service made ready.
@@ -86,7 +88,7 @@ func (l *localRoute) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	h.Set("X-Request-Id", x.id)
 	x.limit.describe(h)
-	l.serve(&reply{w, r, body, false}, out, Caller{x.principal, x.id})
+	l.serve(&reply{w, r, body, false}, out, Caller{x.principal, x.id, x.client.String(), network(x.client)})
 }
 
 // reply is an answer that lets go of the body, where it has not been read.
