@@ -33,7 +33,7 @@ func TestVerifyNamesTheFirstRecordThatIsWrong(t *testing.T) {
 		"one changed":                    {func(l []string) []string { l[4] = strings.Replace(l[4], "orders", "hoarders", 1); return l }, "", ":5: record 5 was changed"},
 		"a number changed":               {func(l []string) []string { l[4] = strings.Replace(l[4], `"seq":5`, `"seq":4`, 1); return l }, "", ":5: record 5 was changed"},
 		"its key changed":                {func(l []string) []string { l[4] = strings.Replace(l[4], `"key":"`, `"key":"0`, 1); return l }, "", ":5: record 5 stands under the audit key"},
-		"its HMAC changed":               {func(l []string) []string { l[4] = l[4][:len(l[4])-5] + "0" + l[4][len(l[4])-4:]; return l }, "", ":5: record 5 was changed"},
+		"its HMAC changed":               {func(l []string) []string { l[4] = otherDigit(l[4], len(l[4])-5); return l }, "", ":5: record 5 was changed"},
 		"two changed":                    {func(l []string) []string { l[7], l[3] = "{}", "{}"; return l }, "", ":4: record 4 was changed"},
 		"a member behind the HMAC":       {func(l []string) []string { l[4] = strings.TrimSuffix(l[4], "}") + `,"reason":"x"}`; return l }, "", ":5: record 5 was changed"},
 		"a space":                        {func(l []string) []string { l[4] += " "; return l }, "", ":5: record 5 was changed"},
@@ -87,6 +87,15 @@ func TestVerifyNamesTheFirstRecordThatIsWrong(t *testing.T) {
 		})
 	}
 	whole(t, 10, path)
+}
+
+// otherDigit changes the hex digit at a place.
+func otherDigit(text string, at int) string {
+	digit := "0"
+	if text[at] == '0' {
+		digit = "1"
+	}
+	return text[:at] + digit + text[at+1:]
 }
 
 func read(t *testing.T, path string) string {
