@@ -69,6 +69,7 @@ type Caller struct {
 	Subject, Issuer string
 	Scopes          []string
 	RequestID       string
+	Denied          func() // told where a scope is missing; nil means none
 }
 
 // Crypto serves the crypto API.
@@ -173,6 +174,9 @@ func (c *Crypto) handle(op operation) http.HandlerFunc {
 
 func (c *Crypto) perform(op operation, call *call) (any, error) {
 	if op.scope != "" && !call.mayDo(op.scope) {
+		if call.from.Denied != nil {
+			call.from.Denied()
+		}
 		return nil, &missingScope{op.scope}
 	}
 	if _, known := c.Keyrings[call.keyring]; call.keyring != "" && !known {

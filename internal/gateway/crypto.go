@@ -53,7 +53,7 @@ func (b *builder) services() ([]proxy.Service, error) {
 		return nil, err
 	}
 	return []proxy.Service{{Route: route, Serve: func(w http.ResponseWriter, r *http.Request, from proxy.Caller) {
-		caller := api.Caller{RequestID: from.RequestID}
+		caller := api.Caller{RequestID: from.RequestID, Denied: func() { from.Denied("scopes") }}
 		if p := from.Principal; p != nil {
 			caller.Subject, caller.Issuer, caller.Scopes = p.Subject, p.Issuer, p.Scopes
 		}

@@ -2,6 +2,7 @@ package gateway_test
 
 import (
 	"fmt"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -46,5 +47,39 @@ func TestObserveLetsNoStrangerSpeakInTheCredentialsPlace(t *testing.T) {
 		if text := fmt.Sprint(seen); strings.Contains(text, "forged") || strings.Contains(text, "upstream-key") || !strings.Contains(text, "a=b") || !strings.Contains(text, "c=d") {
 			t.Errorf("%s: the upstream saw %s", name, text)
 		}
+	}
+}
+
+// Who tries what his scopes do not allow is in the audit log, on the gateway's own
+// endpoints too.
+func TestCryptoOperationWithoutItsScopeIsADenial(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "audit.jsonl")
+	g := audited(t, path, "continue", `
+keyrings: {pii: {type: aes256-gcm, keys: "${secret:absent}"}}
+crypto: {path: /crypto/v1, auth: {issuers: [test]}}
+routes: [{name: all, path: /*, auth: public, upstream: "http://127.0.0.1:1"}]
+`)
+	for i, call := range []string{"/keyrings/pii/decrypt", "/keyrings/none/rotate", "/keys", "/keyrings/pii/encrypt"} {
+		status := map[bool]int{true: 403, false: 503}[i < 3] // the keyring is not to be had
+		a := g.crypto(t, call, `{"plaintext": "x"}`, "crypto:encrypt")
+		if a.Status != status {
+			t.Fatalf("%s: %d, want %d: %s", call, a.Status, status, a.Body)
+		}
+		if i >= 3 {
+			continue
+		}
+		await(t, call, func() bool { return len(records(t, path, "deny")) == i+1 })
+		got := records(t, path, "deny")[i]
+		if got.Route != "(crypto)" || got.Status != 403 || got.Check != "authorise" || got.Reason != "scopes" || got.Subject != "alice" || got.RequestID != a.Header.Get("X-Request-Id") {
+			t.Errorf("%s: %+v", call, got)
+		}
+	}
+	await(t, "the access log", func() bool { return len(accessLines(t, g)) == 4 })
+	if lines := accessLines(t, g); lines[0]["decision"] != "deny" || lines[0]["reason"] != "scopes" {
+		t.Errorf("the access log has %v", lines)
+	}
+	if got := scrape(t, g, `gateway_auth_decisions_total{reason="scopes",result="deny",route="(crypto)"}`); got != "3" {
+		t.Errorf("%s denials are counted, want 3", got)
 	}
 }
