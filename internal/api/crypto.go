@@ -69,18 +69,18 @@ type Caller struct {
 	Subject, Issuer string
 	Scopes          []string
 	RequestID       string
-	Denied          func() // told where a scope is missing; nil means none
 }
 
 // Crypto serves the crypto API.
 type Crypto struct {
 	CryptoOptions
-	router http.Handler
+	router *chi.Mux
+	calls  map[[2]string]operation // by method and pattern
 }
 
 // NewCrypto returns a Crypto that serves below o.Path.
 func NewCrypto(o CryptoOptions) *Crypto {
-	c := &Crypto{CryptoOptions: o}
+	c := &Crypto{CryptoOptions: o, calls: make(map[[2]string]operation)}
 	if c.Now == nil {
 		c.Now = time.Now
 	}
@@ -99,7 +99,9 @@ func NewCrypto(o CryptoOptions) *Crypto {
 		refuse(w, q, errMethod)
 	})
 	for _, op := range c.operations() {
-		r.Method(op.method, strings.TrimSuffix(o.Path, "/")+op.path, c.handle(op))
+		pattern := strings.TrimSuffix(o.Path, "/") + op.path
+		r.Method(op.method, pattern, c.handle(op))
+		c.calls[[2]string{op.method, pattern}] = op
 	}
 	c.router = r
 	return c
@@ -112,6 +114,18 @@ type operation struct {
 	method, path string
 	key          bool // a key operation: recorded before it is done
 	answer       func(*call) (any, error)
+}
+
+// scopes are those of which a caller needs one: that on every keyring, and that
+// on this one. None where any caller may.
+func (o operation) scopes(keyring string) []string {
+	switch {
+	case o.scope == "":
+		return nil
+	case keyring == "":
+		return []string{o.scope}
+	}
+	return []string{o.scope, o.scope + ":" + keyring}
 }
 
 func (c *Crypto) operations() []operation {
@@ -173,14 +187,8 @@ func (c *Crypto) handle(op operation) http.HandlerFunc {
 }
 
 func (c *Crypto) perform(op operation, call *call) (any, error) {
-	if op.scope != "" && !call.mayDo(op.scope) {
-		if call.from.Denied != nil {
-			call.from.Denied()
-		}
-		return nil, &missingScope{op.scope}
-	}
-	if _, known := c.Keyrings[call.keyring]; call.keyring != "" && !known {
-		return nil, errNoKeyring
+	if err := call.permitted(op); err != nil {
+		return nil, err
 	}
 	if op.key {
 		e := Event{op.name, call.keyring, call.from.Subject, call.from.Issuer, call.from.RequestID}
@@ -191,11 +199,17 @@ func (c *Crypto) perform(op operation, call *call) (any, error) {
 	return op.answer(call)
 }
 
-// mayDo reports whether the caller has the scope, on every keyring or on this
-// one.
-func (c *call) mayDo(scope string) bool {
-	return slices.Contains(c.from.Scopes, scope) ||
-		c.keyring != "" && slices.Contains(c.from.Scopes, scope+":"+c.keyring)
+// permitted refuses who lacks the operation's scope, and then what is on no
+// keyring.
+func (c *call) permitted(op operation) error {
+	needed := op.scopes(c.keyring)
+	if len(needed) > 0 && !slices.ContainsFunc(needed, func(scope string) bool { return slices.Contains(c.from.Scopes, scope) }) {
+		return &missingScope{op.scope}
+	}
+	if _, known := c.crypto.Keyrings[c.keyring]; c.keyring != "" && !known {
+		return errNoKeyring
+	}
+	return nil
 }
 
 // current is the keyring the call is on.

@@ -77,7 +77,7 @@ type Expectation struct {
 
 // Checks are the names a case may expect in check; rate_limit is either of the
 // limits.
-var caseChecks = []string{"normalise", "route", "limit_address", "authenticate", "authorise", "limit_principal", "rate_limit", "body", "inject"}
+var caseChecks = []string{"normalise", "route", "limit_address", "authenticate", "authorise", "limit_principal", "rate_limit", "body", "service", "inject"}
 
 // checkNames are other words for them.
 var checkNames = map[string]string{

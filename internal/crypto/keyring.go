@@ -25,6 +25,7 @@ type Keyring struct {
 	primary  *version
 	versions []*version // newest first
 	now      func() time.Time
+	near     func(version int)
 }
 
 // version is one key, made ready.
@@ -44,15 +45,19 @@ type sealer interface {
 
 // KeyringOptions tune a Keyring. The zero value is ready for use.
 type KeyringOptions struct {
-	Usage *Usage           // where its keys are counted; nil: nowhere that lasts
-	Now   func() time.Time // nil means time.Now
+	Usage *Usage            // where its keys are counted; nil: nowhere that lasts
+	Near  func(version int) // told once when a key has sealed NonceWarning times; nil: nobody is
+	Now   func() time.Time  // nil means time.Now
 }
 
 // NewKeyring returns the keyring that d describes.
 func NewKeyring(t Type, d Document, o KeyringOptions) (*Keyring, error) {
-	k := &Keyring{kind: t, now: o.Now}
+	k := &Keyring{kind: t, now: o.Now, near: o.Near}
 	if k.now == nil {
 		k.now = time.Now
+	}
+	if k.near == nil {
+		k.near = func(int) {}
 	}
 	for number, v := range d.Versions {
 		made, err := newSealer(t, v.key)
@@ -105,9 +110,13 @@ func (k *Keyring) Encrypt(plaintext, context []byte) (ciphertext string, version
 		return "", 0, fmt.Errorf("%w: a Fernet token has no context", ErrOperation)
 	}
 	p := k.primary
-	if count := p.counters.sealed.Add(1); k.kind == AES256GCM && count > NonceBound {
+	switch count := p.counters.sealed.Add(1); {
+	case k.kind != AES256GCM: // which alone has a bound
+	case count > NonceBound:
 		p.counters.sealed.Add(^uint64(0))
 		return "", 0, ErrExhausted
+	case count == NonceWarning:
+		k.near(p.number)
 	}
 	now := k.now()
 	sealed, err := p.cipher.seal(plaintext, context, now)

@@ -212,13 +212,42 @@ func TestAKeySealsNoMoreThanItMay(t *testing.T) {
 	if got := again.Status()[0].Sealed; got != NonceBound {
 		t.Errorf("%d are counted", got)
 	}
-	x, err := NewKeyring(XAES256, d, KeyringOptions{Usage: usage})
+	x, err := NewKeyring(XAES256, d, KeyringOptions{Usage: usage, Near: func(int) { t.Error("XAES warns") }})
 	if err != nil {
 		t.Fatal(err)
+	}
+	x.primary.counters.sealed.Store(NonceWarning - 1)
+	if _, _, err := x.Encrypt(nil, nil); err != nil {
+		t.Error(err)
 	}
 	x.primary.counters.sealed.Store(NonceBound)
 	if _, _, err := x.Encrypt(nil, nil); err != nil {
 		t.Errorf("XAES has no such bound: %v", err)
+	}
+}
+
+func TestHalfwayToTheBoundItIsToldOnce(t *testing.T) {
+	usage, told := NewUsage(), []int{}
+	open := func() *Keyring {
+		k, err := NewKeyring(AES256GCM, mustDocument(t, AES256GCM, threeVersions), KeyringOptions{Usage: usage, Near: func(version int) { told = append(told, version) }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return k
+	}
+	k := open()
+	k.primary.counters.sealed.Store(NonceWarning - 2)
+	for i := range 5 {
+		if _, _, err := k.Encrypt(nil, nil); err != nil {
+			t.Fatal(err)
+		}
+		if want := min(i, 1); len(told) != want {
+			t.Errorf("after %d more it was told %d times", i+1, len(told))
+		}
+		k = open() // its document is read anew
+	}
+	if fmt.Sprint(told) != "[3]" {
+		t.Errorf("told of versions %v", told)
 	}
 }
 

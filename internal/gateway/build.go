@@ -117,6 +117,7 @@ func Build(c *config.Config, o Options) (*Gateway, error) {
 			operations: api.NewMetrics(registry), usage: crypto.NewUsage(),
 		},
 	}
+	registry.MustRegister(sealedCounts{g})
 	first, err := g.build(c, nil)
 	if err != nil {
 		return nil, err

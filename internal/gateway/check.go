@@ -36,6 +36,9 @@ func (g *generation) tellMissing() {
 	for _, bad := range g.badCredentials() {
 		g.log.Warn("a credential cannot be sent; the routes that inject it answer 503", "where", bad.Error())
 	}
+	for _, bad := range g.badKeyrings() {
+		g.log.Warn("a keyring cannot be used; calls that need it answer 503", "where", bad.Error())
+	}
 }
 
 // weak lists the keys that are there and must not be used.
@@ -198,7 +201,7 @@ func Validate(ctx context.Context, c *config.Config, o Options, offline bool) er
 	if err := g.store.Fetch(ctx); err != nil {
 		g.log.Debug("secrets not to be had", "error", err)
 	}
-	if wrong := slices.Concat(g.missingSecrets(), g.weakKeys(), g.badAPIKeys(), g.weakSigningKeys(), g.badTokenService(), g.weakAuditKey(), g.badCredentials()); len(wrong) > 0 {
+	if wrong := slices.Concat(g.missingSecrets(), g.weakKeys(), g.badAPIKeys(), g.weakSigningKeys(), g.badTokenService(), g.weakAuditKey(), g.badCredentials(), g.badKeyrings()); len(wrong) > 0 {
 		return inOrder(wrong)
 	}
 	return nil

@@ -52,13 +52,19 @@ func (b *builder) services() ([]proxy.Service, error) {
 	if err := b.guard(&route, config.Route{Name: cryptoRoute, Path: path, Auth: c.Auth}); err != nil {
 		return nil, err
 	}
-	return []proxy.Service{{Route: route, Serve: func(w http.ResponseWriter, r *http.Request, from proxy.Caller) {
-		caller := api.Caller{RequestID: from.RequestID, Denied: func() { from.Denied("scopes") }}
-		if p := from.Principal; p != nil {
-			caller.Subject, caller.Issuer, caller.Scopes = p.Subject, p.Issuer, p.Scopes
-		}
-		served.Serve(w, r, caller)
-	}}}, nil
+	return []proxy.Service{{
+		Route: route, Scopes: served.Scopes, Refusal: served.Refusal,
+		Serve: func(w http.ResponseWriter, r *http.Request, from proxy.Caller) { served.Serve(w, r, apiCaller(from)) },
+	}}, nil
+}
+
+// apiCaller is who calls, without a scope where nobody knows who it is.
+func apiCaller(from proxy.Caller) api.Caller {
+	c := api.Caller{RequestID: from.RequestID}
+	if p := from.Principal; p != nil {
+		c.Subject, c.Issuer, c.Scopes = p.Subject, p.Issuer, p.Scopes
+	}
+	return c
 }
 
 // unbounded turns the configuration's "0 is no limit" into a size that no body
@@ -85,8 +91,13 @@ func (a *auditLog) keyOperation(ctx context.Context, e api.Event) error {
 // keyringHealth tells how a keyring is.
 func keyringHealth(name string, k *Keyring) admin.Component {
 	c := admin.Component{Name: "keyring/" + name, State: admin.OK, Age: -1}
-	if _, err := k.Current(); err != nil {
+	ring, err := k.Current()
+	if err != nil {
 		c.State, c.Detail = admin.Unavailable, "its document is not to be had, or no keyring"
+		return c
+	}
+	if c.Detail = worn(ring.Type(), ring.Status()); c.Detail != "" {
+		c.State = admin.Degraded
 	}
 	return c
 }

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -53,10 +55,28 @@ func (b *builder) keyring(name string, c config.Keyring) (*Keyring, error) {
 			if err != nil {
 				return nil, err
 			}
-			return crypto.NewKeyring(k.kind, d, crypto.KeyringOptions{Usage: b.usage, Now: k.now})
+			return crypto.NewKeyring(k.kind, d, crypto.KeyringOptions{Usage: b.usage, Now: k.now, Near: k.nearBound})
 		})
 		return k, nil
 	})
+}
+
+// badKeyrings lists the keyrings whose documents are there and are none.
+func (g *generation) badKeyrings() config.Errors {
+	var bad config.Errors
+	for _, name := range slices.Sorted(maps.Keys(g.keyrings)) {
+		c := g.config.Keyrings[name]
+		document, err := g.read(c.Keys)
+		if err != nil {
+			continue // told as missing
+		}
+		if _, err := crypto.ParseDocument(crypto.Type(c.Type), []byte(document.Reveal())); err != nil {
+			wrong := g.place("keyrings."+name+".keys", err)
+			wrong.Advice = "store a key as gateway generate key --type " + c.Type + " prints it, or a document as gateway keyring rotate writes it"
+			bad = append(bad, wrong)
+		}
+	}
+	return bad
 }
 
 // Current implements [api.Keyring].

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/sallyport/sallyport/internal/config"
+	"github.com/sallyport/sallyport/internal/crypto"
 	"github.com/sallyport/sallyport/internal/token"
 )
 
@@ -69,8 +70,8 @@ func newStage(c *config.Config, o Options, apiKeys map[string]string) (*stage, e
 	return s, err
 }
 
-// actors returns c with a word for each credential, so that none is fetched or
-// read, and nothing that writes or shares.
+// actors returns c with a word for each credential and a fresh key for each
+// keyring, so that none is fetched or read, and nothing that writes or shares.
 func actors(c *config.Config) config.Config {
 	acted := *c
 	acted.Audit, acted.RateLimits = nil, config.RateLimits{Store: "memory", MaxKeys: c.RateLimits.MaxKeys, OnStoreError: "local"}
@@ -79,6 +80,13 @@ func actors(c *config.Config) config.Config {
 	for name, one := range c.Credentials {
 		acted.Credentials[name] = config.Credential{
 			Type: "static", Token: config.LiteralSecret(standIn), Header: one.Header, Prefix: one.Prefix, Query: one.Query, Cookie: one.Cookie,
+		}
+	}
+	acted.Keyrings = maps.Clone(c.Keyrings)
+	for name, one := range c.Keyrings {
+		key, err := crypto.GenerateKey(one.Type)
+		if err == nil { // the configuration knows no other types
+			acted.Keyrings[name] = config.Keyring{Type: one.Type, Keys: config.LiteralSecret(key)}
 		}
 	}
 	return acted

@@ -63,6 +63,9 @@ func (p *Proxy) Explain(r *http.Request) Explanation {
 	if e.Decision == "allow" && x.route.overlong(r) { // told only of a request that announces one
 		e.deny(checkBody, tooLarge(), fmt.Sprintf("a body of %d bytes is announced, over max_body, %d", r.ContentLength, x.route.MaxBody))
 	}
+	if local, ok := x.route.full.(*localRoute); ok && e.Decision == "allow" {
+		local.explain(&e, x)
+	}
 	e.inject(x)
 	if e.Decision == "allow" {
 		e.Upstream = x.route.servers(x)
@@ -191,6 +194,9 @@ func (p *Proxy) passed(check string, x *exchange) Check {
 			return Check{check, skip, "nobody knows who calls"}
 		}
 		c.Reason = asked(x.route.Policy)
+		if needed := x.needed(); len(needed) > 0 {
+			c.Reason = strings.TrimPrefix(x.route.Policy.String()+"; scope ", "; ") + strings.Join(needed, ", or ")
+		}
 		return c
 	default:
 		return c

@@ -119,8 +119,9 @@ const (
 	checkAuthenticate   = "authenticate"
 	checkAuthorise      = "authorise"
 	checkLimitPrincipal = "limit_principal"
-	checkBody           = "body"   // that it is not announced as too long; made by the lane, and by Explain
-	checkInject         = "inject" // made by the RoundTripper, and by Explain
+	checkBody           = "body"    // that it is not announced as too long; made by the lane, and by Explain
+	checkService        = "service" // what a service refuses itself, as for a scope of its own; made by it, and by Explain
+	checkInject         = "inject"  // made by the RoundTripper, and by Explain
 )
 
 // check is one thing asked of every request; an error refuses it.
@@ -139,7 +140,8 @@ type route struct {
 	stripper
 	full      http.Handler
 	series    series
-	perCaller bool // a credential depends on who calls
+	perCaller bool                               // a credential depends on who calls
+	scopes    func(method, path string) []string // of a service; nil: it is none
 }
 
 // New returns a Proxy for o.Routes, or why they cannot be served together.
@@ -289,7 +291,15 @@ func (p *Proxy) authenticate(x *exchange) error {
 // authorise asks whether the principal may do this, and whether what must be
 // said of it can be said in a header (CONTRACT 4.5).
 func (p *Proxy) authorise(x *exchange) error {
-	if x.route.Auth == nil || x.anonymous() {
+	if x.route.Auth == nil {
+		return nil
+	}
+	if err := x.missing(); err != nil { // never only observed
+		err, x.observed = unauthorised(x.route, err), nil
+		p.countDeny(x, reasonOf(err))
+		return err
+	}
+	if x.anonymous() {
 		return nil
 	}
 	err := error(nil)

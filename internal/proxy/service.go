@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/sallyport/sallyport/internal/auth"
+	"github.com/sallyport/sallyport/internal/policy"
 )
 
 // Service is what the gateway itself answers at every path below one prefix, on
@@ -14,6 +15,14 @@ import (
 type Service struct {
 	Route // its Path is the prefix, without a slash at its end
 	Serve func(w http.ResponseWriter, r *http.Request, from Caller)
+
+	// Scopes are those of which a caller must have one for a call, beside what the
+	// route asks: none if it needs none. They are asked for where the service only
+	// observes too, for it would not go on without them.
+	Scopes func(method, path string) []string
+	// Refusal tells, for [Proxy.Explain] alone, what else Serve would refuse before
+	// it reads a body, and why. Status 0: nothing.
+	Refusal func(method, path string) (status int, why string)
 }
 
 // Caller is who asks a [Service]: nobody known, where a service only observes.
@@ -43,7 +52,7 @@ func (p *Proxy) newServices(all []Service) ([]service, error) {
 		if err != nil {
 			return nil, err
 		}
-		rt.full = &localRoute{p, rt, s.Serve}
+		rt.full, rt.scopes = &localRoute{p, rt, s.Serve, s.Refusal}, s.Scopes
 		ready = append(ready, service{rt, s.Path})
 	}
 	return ready, nil
@@ -71,7 +80,35 @@ func (p *Proxy) findService(x *exchange) (found bool, err error) {
 type localRoute struct {
 	*Proxy
 	*route
-	serve func(http.ResponseWriter, *http.Request, Caller)
+	serve   func(http.ResponseWriter, *http.Request, Caller)
+	refusal func(method, path string) (int, string)
+}
+
+// needed are the scopes of which a service asks for one; none if it asks for none,
+// or the route is no service's.
+func (x *exchange) needed() []string {
+	if x.route.scopes == nil {
+		return nil
+	}
+	return x.route.scopes(x.method, x.at.path)
+}
+
+// missing refuses who has none of the scopes that x needs of a service.
+func (x *exchange) missing() error {
+	needed := x.needed()
+	if len(needed) == 0 || x.principal != nil && slices.ContainsFunc(needed, func(scope string) bool { return slices.Contains(x.principal.Scopes, scope) }) {
+		return nil
+	}
+	return &policy.Denied{Check: "scopes", MissingScopes: needed[:1], Reason: "missing scope " + strings.Join(needed, ", or ")}
+}
+
+// explain adds what the service says of x to an explanation that allows it.
+func (l *localRoute) explain(e *Explanation, x *exchange) {
+	if status, why := l.refusal(x.method, x.at.path); status != 0 {
+		e.deny(checkService, &refusal{status: status}, why)
+		return
+	}
+	e.Checks = append(e.Checks, Check{checkService, pass, "the gateway answers itself, once it has read the body"})
 }
 
 // ServeHTTP gives the service the path in its normal form, and a body whose
