@@ -205,6 +205,9 @@ func (c *Cases) Check(cfg *Config) error {
 	for _, route := range cfg.Routes {
 		routes = append(routes, route.Name)
 	}
+	if cfg.Crypto != nil {
+		routes = append(routes, CryptoRoute)
+	}
 	known := func(path, name, what string, names []string) {
 		if !slices.Contains(names, name) {
 			advice := "there are none"

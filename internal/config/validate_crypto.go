@@ -2,6 +2,10 @@ package config
 
 import "strings"
 
+// CryptoRoute names the crypto API in log, metrics and test cases; no route can
+// have that name.
+const CryptoRoute = "(crypto)"
+
 // Auths returns the auth blocks of the routes, and of the crypto API if there is
 // one: all that name issuers and lists of API keys.
 func (c *Config) Auths() []Auth {

@@ -172,8 +172,8 @@ func (t *tester) issuerOf(raw string) string {
 	if err != nil {
 		return ""
 	}
-	for _, r := range t.config.Routes {
-		for _, name := range r.Auth.Issuers {
+	for _, a := range t.config.Auths() {
+		for _, name := range a.Issuers {
 			if t.config.Issuers[name].Issuer == parsed.Claims.Issuer {
 				return name
 			}

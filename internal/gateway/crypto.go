@@ -12,10 +12,6 @@ import (
 	"github.com/sallyport/sallyport/internal/proxy"
 )
 
-// cryptoRoute names the crypto API in log and metrics; no route can have that
-// name.
-const cryptoRoute = "(crypto)"
-
 // useKeyrings makes every keyring there is.
 func (b *builder) useKeyrings() {
 	for name, c := range b.config.Keyrings {
@@ -48,8 +44,8 @@ func (b *builder) services() ([]proxy.Service, error) {
 		Policy:  api.PasswordPolicy{MinLength: c.PasswordPolicy.MinLength, RefuseCommon: c.PasswordPolicy.RefuseCommon},
 		Metrics: b.operations, Audit: b.audit.keyOperation, Now: b.options.Now,
 	})
-	route := proxy.Route{Name: cryptoRoute, Path: path, Observe: c.Auth.Mode == "observe", CloseAtExpiry: c.Auth.CloseAtExpiry}
-	if err := b.guard(&route, config.Route{Name: cryptoRoute, Path: path, Auth: c.Auth}); err != nil {
+	route := proxy.Route{Name: config.CryptoRoute, Path: path, Observe: c.Auth.Mode == "observe", CloseAtExpiry: c.Auth.CloseAtExpiry}
+	if err := b.guard(&route, config.Route{Name: config.CryptoRoute, Path: path, Auth: c.Auth}); err != nil {
 		return nil, err
 	}
 	return []proxy.Service{{

@@ -63,7 +63,7 @@ func (p *Proxy) Explain(r *http.Request) Explanation {
 	if e.Decision == "allow" && x.route.overlong(r) { // told only of a request that announces one
 		e.deny(checkBody, tooLarge(), fmt.Sprintf("a body of %d bytes is announced, over max_body, %d", r.ContentLength, x.route.MaxBody))
 	}
-	if local, ok := x.route.full.(*localRoute); ok && e.Decision == "allow" {
+	if local, ok := x.route.full.(*localRoute); ok {
 		local.explain(&e, x)
 	}
 	e.inject(x)

@@ -104,6 +104,10 @@ func (x *exchange) missing() error {
 
 // explain adds what the service says of x to an explanation that allows it.
 func (l *localRoute) explain(e *Explanation, x *exchange) {
+	if e.Decision == "deny" {
+		e.skip(checkService)
+		return
+	}
 	if status, why := l.refusal(x.method, x.at.path); status != 0 {
 		e.deny(checkService, &refusal{status: status}, why)
 		return
