@@ -234,6 +234,11 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 	return m
 }
 
+// Forget takes away the series of a keyring that is no more.
+func (m *Metrics) Forget(keyring string) {
+	m.operations.DeletePartialMatch(prometheus.Labels{"keyring": keyring})
+}
+
 func (m *Metrics) count(operation, keyring, result string) {
 	if m != nil {
 		m.operations.WithLabelValues(operation, keyring, result).Inc()

@@ -62,3 +62,28 @@ func TestReadyzTellsOfAMissingKeyring(t *testing.T) {
 		t.Errorf("strict: %d", a.Status)
 	}
 }
+
+// A reload takes away the series of a keyring that is no more; the others count
+// on.
+func TestReloadKeepsCountsOfKeyrings(t *testing.T) {
+	t.Parallel()
+	dir := keyFiles(t)
+	g := startFile(t, cryptoHead(dir), nil)
+	field(t, g.crypto(t, "/keyrings/pii/encrypt", `{"plaintext": "x"}`, "crypto:encrypt"), "ciphertext")
+	field(t, g.crypto(t, "/keyrings/sign/mac", `{"data": "x"}`, "crypto:mac"), "mac")
+	g.rewrite(t, strings.Replace(cryptoHead(dir), `  pii: {type: aes256-gcm, keys: "${secret:crypto/pii}"}`+"\n", "", 1))
+	field(t, g.crypto(t, "/keyrings/sign/mac", `{"data": "x"}`, "crypto:mac"), "mac")
+	if a := g.crypto(t, "/keyrings/pii/encrypt", `{"plaintext": "x"}`, "crypto:encrypt"); a.Status != 404 {
+		t.Errorf("the keyring that is no more: %d", a.Status)
+	}
+	await(t, "its series to go", func() bool {
+		return !strings.Contains(send(t, "GET", g.Admin+"/metrics", "").Body, `keyring="pii"`)
+	})
+	if got := g.encryptions(t); got != `{keyring="sign",version="1"} 2` {
+		t.Errorf("counted %s", got)
+	}
+	g.rewrite(t, head+"routes:\n  - {name: a, path: /a, auth: public, upstream: \"http://127.0.0.1:1\"}\n")
+	await(t, "the crypto API's series to go", func() bool {
+		return !strings.Contains(send(t, "GET", g.Admin+"/metrics", "").Body, `route="(crypto)"`)
+	})
+}

@@ -21,7 +21,7 @@ type Service struct {
 	// observes too, for it would not go on without them.
 	Scopes func(method, path string) []string
 	// Refusal tells, for [Proxy.Explain] alone, what else Serve would refuse before
-	// it reads a body, and why. Status 0: nothing.
+	// it reads a body, and why. Status 0: nothing. nil: it does not say.
 	Refusal func(method, path string) (status int, why string)
 }
 
@@ -108,9 +108,11 @@ func (l *localRoute) explain(e *Explanation, x *exchange) {
 		e.skip(checkService)
 		return
 	}
-	if status, why := l.refusal(x.method, x.at.path); status != 0 {
-		e.deny(checkService, &refusal{status: status}, why)
-		return
+	if l.refusal != nil {
+		if status, why := l.refusal(x.method, x.at.path); status != 0 {
+			e.deny(checkService, &refusal{status: status}, why)
+			return
+		}
 	}
 	e.Checks = append(e.Checks, Check{checkService, pass, "the gateway answers itself, once it has read the body"})
 }
