@@ -30,8 +30,7 @@ type Caller struct {
 	Principal *auth.Principal // nil: not authenticated
 	RequestID string
 	IP        string
-	Network   string              // of that address: what failures are counted by
-	Denied    func(reason string) // tells log, metrics and audit that the service refuses the caller
+	Network   string // of that address: what failures are counted by
 }
 
 // service is a Service made ready.
@@ -132,11 +131,7 @@ func (l *localRoute) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	h.Set("X-Request-Id", x.id)
 	x.limit.describe(h)
-	denied := func(reason string) {
-		x.failed, x.reason = checkAuthorise, reason
-		l.countDeny(x, reason)
-	}
-	l.serve(&reply{w, r, body, false}, out, Caller{x.principal, x.id, x.client.String(), network(x.client), denied})
+	l.serve(&reply{w, r, body, false}, out, Caller{x.principal, x.id, x.client.String(), network(x.client)})
 }
 
 // reply is an answer that lets go of the body, where it has not been read.
