@@ -84,8 +84,8 @@ func roundTrip(t testing.TB, r *http.Request, http2 bool) (*http.Response, strin
 	return res, string(body)
 }
 
-// The caller's token, wherever it stands and however the upstream answers, goes
-// no further than the gateway.
+// The cases oauth-10 and apikey-09: the caller's token, wherever it stands and
+// however the upstream answers, goes no further than the gateway.
 func TestCallersCredentialNeverReachesTheUpstream(t *testing.T) {
 	t.Parallel()
 	var refusals atomic.Int64
@@ -184,8 +184,8 @@ routes: [{name: all, path: "/*", auth: {issuers: [test]}, upstream: "%s"}]
 	}
 }
 
-// What was injected is the upstream's to know alone, wherever the upstream, or a
-// failure of it, would show it.
+// The case oauth-11: what was injected is the upstream's to know alone, wherever
+// the upstream, or a failure of it, would show it.
 func TestInjectedCredentialNeverReachesTheCaller(t *testing.T) {
 	t.Parallel()
 	const canary = "canary/value+1234"

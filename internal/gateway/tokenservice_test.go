@@ -60,6 +60,8 @@ routes:
 	return g, &clientcredentials.Config{ClientID: "batch", ClientSecret: clientSecret, TokenURL: g.URL + "/oauth2/token"}
 }
 
+// Its own routes know its keys from the backend; a token that is revoked while it
+// is remembered is refused at once (the case cache-03).
 func TestTokenServiceIsTheIssuerOfItsOwnRoutes(t *testing.T) {
 	t.Parallel()
 	g, client := startIssuing(t, "", "/*")
@@ -92,6 +94,27 @@ func TestTokenServiceIsTheIssuerOfItsOwnRoutes(t *testing.T) {
 			t.Errorf("a log shows %.20s", secret)
 		}
 	}
+}
+
+// Its own routes may fetch its keys too, from itself.
+func TestGatewayFetchesItsOwnKeys(t *testing.T) {
+	t.Parallel()
+	port, up := freePort(t), startEcho(t)
+	stored, _ := newJWK(t, "issuer-1")
+	g := start(t, fmt.Sprintf(`
+listen: 127.0.0.1:%s
+admin: {listen: 127.0.0.1:0}
+secrets: {backend: env}
+token_service: {path: /oauth2, issuer: "http://127.0.0.1:%[1]s", signing_keys: "${secret:signing}", clients: "${secret:clients}"}
+issuers: {self: {issuer: "http://127.0.0.1:%[1]s", audiences: [orders-api], discovery: true}}
+routes: [{name: orders, path: "/orders/*", auth: {issuers: [self]}, upstream: "%[2]s"}]
+`, port, up.URL), environment{"SIGNING": stored, "CLIENTS": clientList()})
+	client := clientcredentials.Config{ClientID: "batch", ClientSecret: clientSecret, TokenURL: g.URL + "/oauth2/token"}
+	token, err := client.Token(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	await(t, "its own keys", func() bool { return send(t, "GET", g.URL+"/orders/1", "", bearer(token.AccessToken)).Status == 200 })
 }
 
 // The gateway answers before any route does, in the normal form of the path, and
