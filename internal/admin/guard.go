@@ -60,12 +60,19 @@ func (a *api) refuse(w http.ResponseWriter, r *http.Request, call Call, refused 
 }
 
 // served refuses all where there is neither a token nor a listener that only
-// this machine reaches.
-func (a *api) served(*http.Request) *refusal {
-	if a.o.Token == nil && !a.o.Local {
+// this machine reaches. A connection may be older than the listener: one that
+// came in from elsewhere, before the listener was moved, stays what it was.
+func (a *api) served(r *http.Request) *refusal {
+	if a.o.Token == nil && !(a.o.Local && cameLocally(r)) {
 		return notFound()
 	}
 	return nil
+}
+
+// cameLocally reports whether the connection is to a loopback address.
+func cameLocally(r *http.Request) bool {
+	at, ok := r.Context().Value(http.LocalAddrContextKey).(*net.TCPAddr)
+	return ok && at.IP.IsLoopback()
 }
 
 // browser refuses what a page of another origin caused, reads too: a profile
