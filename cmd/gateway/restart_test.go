@@ -24,7 +24,7 @@ import (
 const replicaConfig = `
 listen: %s
 admin: {listen: %s}
-limits: {drain_delay: 300ms, drain: 10s}
+limits: {drain_delay: 500ms, drain: 10s}
 telemetry: {access_log: ""}
 routes:
   - {name: all, path: "/*", auth: public, upstream: %q}

@@ -43,7 +43,9 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 func (m *Metrics) Forget(credential string) {
 	labels := prometheus.Labels{"credential": credential}
 	m.refreshes.DeletePartialMatch(labels)
+	m.failures.DeletePartialMatch(labels)
 	m.expiry.DeletePartialMatch(labels)
+	m.took.DeletePartialMatch(labels)
 }
 
 // series are the metrics of one credential; there may be none.

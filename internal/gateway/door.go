@@ -182,7 +182,10 @@ func (d *door) accept(socket net.Listener) {
 			pause = min(max(2*pause, 5*time.Millisecond), time.Second)
 			time.Sleep(pause)
 		default:
-			d.failed <- err
+			select {
+			case d.failed <- err:
+			default: // one is enough to end the gateway
+			}
 			return
 		}
 	}

@@ -128,6 +128,7 @@ func (b *builder) discard() {
 		b.lines.close()
 	}
 	b.audited.end()
+	b.forgetSeries(b.generation)
 }
 
 // part returns the part of that key, nil if there is none.

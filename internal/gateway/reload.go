@@ -74,6 +74,9 @@ func (g *Gateway) reload(ctx context.Context, reason string) error {
 	before := g.state.read.Load().again() // what is written from here on is another change
 	next, err := g.prepare(ctx)
 	if ctx.Err() != nil {
+		if err == nil {
+			next.discard()
+		}
 		return fmt.Errorf("reload: %w", context.Cause(ctx))
 	}
 	read := look(g.files())
@@ -114,6 +117,7 @@ func (p prepared) discard() {
 	p.running.bury(p.generation)
 	p.lines.close()
 	p.audited.end()
+	p.forgetSeries(p.generation)
 }
 
 // prepare builds the next generation beside the one that serves and has it fetch
@@ -132,6 +136,7 @@ func (g *Gateway) prepare(ctx context.Context) (prepared, error) {
 	}
 	g.preparing.Store(next)
 	defer g.preparing.Store(nil)
+	_ = next.store.FetchNew(ctx) // each value keeps its own error; what fetches tokens needs them
 	g.running.adopt(next)
 	p := prepared{generation: next}
 	next.awaitWarm(ctx)
@@ -195,16 +200,26 @@ func (g *Gateway) see(last *generation) {
 	g.running.release(last)
 	select {
 	case <-last.ended:
-		g.running.bury(last)
+	case <-g.running.life.Done():
+		return
+	}
+	g.running.bury(last)
+	select {
+	case g.state.reloading <- struct{}{}: // or a reload might take up series that are about to go
 		g.forgetSeries(last)
+		<-g.state.reloading
 	case <-g.running.life.Done():
 	}
 }
 
 // forgetSeries takes away the series of what the configuration that serves does
-// not name, after the last request that could count there.
+// not name, after the last request that could count there. No reload is under way
+// but the one that asks.
 func (g *Gateway) forgetSeries(last *generation) {
 	current := g.current.Load()
+	if current == nil {
+		return
+	}
 	routes := make(map[string]bool)
 	for _, r := range current.config.Routes {
 		routes[r.Name] = true
@@ -230,6 +245,11 @@ func (g *Gateway) forgetSeries(last *generation) {
 	for name := range last.issuers {
 		if current.issuers[name] == nil {
 			g.auth.Forget(name)
+		}
+	}
+	for name := range last.keyrings {
+		if current.keyrings[name] == nil {
+			g.operations.Forget(name)
 		}
 	}
 }

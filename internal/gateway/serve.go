@@ -99,13 +99,13 @@ func (g *Gateway) Run(ctx context.Context, on Listeners) error {
 	}
 	g.drain()
 	end()
+	g.state.reloading <- struct{}{} // no reload goes on beyond here; a later one is refused
+	<-g.state.reloading
 	g.clients.close()
 	g.operators.close()
 	for _, generation := range g.running.generations() {
 		generation.proxy.Wait(lastLines)
 	}
-	g.state.reloading <- struct{}{} // no reload goes on beyond here; a later one is refused
-	<-g.state.reloading
 	g.running.tasks.Wait()
 	g.log.Info("gateway has ended")
 	return err

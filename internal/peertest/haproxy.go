@@ -77,6 +77,7 @@ defaults
   timeout client 30s
   timeout server 30s
   timeout tunnel 1h
+  timeout check 1s
 frontend clients
   bind %s
   stats enable

@@ -3,6 +3,7 @@ package ratelimit
 import (
 	"hash/maphash"
 	"math"
+	"slices"
 	"sync"
 	"time"
 
@@ -31,6 +32,7 @@ type shard struct {
 	now     time.Time // of the decision being made; never goes back
 	buckets *simplelru.LRU[bucketKey, bucket]
 	debts   map[bucketKey]*debts // by limiter; none before a bucket of it was evicted
+	sweepAt int                  // debts are looked through when there are as many
 }
 
 // A bucket knows whose it is.
@@ -149,11 +151,26 @@ func (t *Table) remember(s *shard) simplelru.EvictCallback[bucketKey, bucket] {
 		full := s.now.Add(duration(missing / float64(b.Limit()))).Sub(t.base)
 		owed := s.debts[b.owner.id]
 		if owed == nil {
+			if len(s.debts) >= s.sweepAt {
+				s.sweep(t.base)
+			}
 			owed = new(debts)
 			s.debts[b.owner.id] = owed
 		}
 		owed[slot(key)] = max(owed[slot(key)], full)
 	}
+}
+
+// sweep drops the debts of limiters that are owed nothing any more: a reload may
+// have taken the limiter away. It is due again when there are twice as many.
+func (s *shard) sweep(base time.Time) {
+	now := s.now.Sub(base)
+	for id, owed := range s.debts {
+		if !slices.ContainsFunc(owed[:], func(full time.Duration) bool { return full > now }) {
+			delete(s.debts, id)
+		}
+	}
+	s.sweepAt = max(2*len(s.debts), 64)
 }
 
 // slot is where key's debt is kept; the half of it that did not choose the shard

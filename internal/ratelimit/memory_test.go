@@ -192,3 +192,22 @@ func TestDebtsOfOneLimiterAreNotAnothers(t *testing.T) {
 		t.Error("an evicted bucket was refilled")
 	}
 }
+
+// Reloads make new limiters; the debts of those that are gone go too, once paid.
+func TestDebtsOfLimitersThatAreGoneAreDropped(t *testing.T) {
+	t.Parallel()
+	clock := newClock()
+	table := NewTable(8, clock.now)
+	for i := range 10_000 {
+		l := newLimiter(t, table, Limit{strconv.Itoa(i), 1, time.Second, 1})
+		for k := range 20 {
+			l.Allow(strconv.Itoa(k))
+		}
+		clock.move(time.Second)
+	}
+	for i := range table.shards {
+		if n := len(table.shards[i].debts); n > 200 {
+			t.Errorf("debts of %d limiters are held", n)
+		}
+	}
+}

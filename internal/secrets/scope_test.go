@@ -110,3 +110,22 @@ func TestScopesAtOnce(t *testing.T) {
 		t.Errorf("left: %v", list)
 	}
 }
+
+// FetchNew reads what is new, and nothing twice.
+func TestFetchNewReadsWhatIsNewAlone(t *testing.T) {
+	t.Parallel()
+	b := newCounted(t)
+	for _, name := range []string{"old", "new"} {
+		must(t, os.WriteFile(filepath.Join(b.dir, name), []byte("value"), 0o600))
+	}
+	s := secrets.NewStore(b, secrets.Options{})
+	s.Watch(secrets.Reference{Path: "old"})
+	must(t, s.FetchNew(t.Context()))
+	fresh := s.Watch(secrets.Reference{Path: "new"})
+	must(t, s.FetchNew(t.Context()))
+	assertValue(t, fresh, "value")
+	must(t, s.FetchNew(t.Context()))
+	if o, n := b.count("old"), b.count("new"); o != 1 || n != 1 {
+		t.Errorf("%d and %d reads, want one each", o, n)
+	}
+}

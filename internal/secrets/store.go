@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 )
@@ -123,7 +124,17 @@ func (s *Store) watched() []*Value {
 // Fetch reads all that is watched so far and waits for it, but not beyond ctx.
 // It joins the errors of what could not be read.
 func (s *Store) Fetch(ctx context.Context) error {
-	left := s.wants()
+	return s.fetch(ctx, s.wants(func(*source) bool { return true }))
+}
+
+// FetchNew is Fetch of the paths that have a value which was never read.
+func (s *Store) FetchNew(ctx context.Context) error {
+	return s.fetch(ctx, s.wants(func(src *source) bool {
+		return slices.ContainsFunc(*src.current.Load(), func(st *state) bool { return errors.Is(st.err, ErrPending) })
+	}))
+}
+
+func (s *Store) fetch(ctx context.Context, left []want) error {
 	var errs []error
 	for len(left) > 0 {
 		var again []want
@@ -152,12 +163,13 @@ type want struct {
 	values int
 }
 
-func (s *Store) wants() []want {
+func (s *Store) wants(among func(*source) bool) (list []want) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	list := make([]want, len(s.sources))
-	for i, src := range s.sources {
-		list[i] = want{src, len(src.values)}
+	for _, src := range s.sources {
+		if among(src) {
+			list = append(list, want{src, len(src.values)})
+		}
 	}
 	return list
 }
