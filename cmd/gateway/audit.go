@@ -27,7 +27,7 @@ func newAudit(std streams) *cobra.Command {
 }
 
 func newAuditVerify(std streams) *cobra.Command {
-	var file string
+	var file, output string
 	var names []string
 	c := &cobra.Command{
 		Use:   "verify [-c FILE | --key PATH[#FIELD]] FILE…",
@@ -38,10 +38,15 @@ beside the newest tells whether records are missing at the end.
 
 The key is the configuration's audit.hmac_key, or what stands at PATH in the
 secret backend. After a rotation of the key name the old ones too: --key may be
-given more than once, and beside -c.`,
+given more than once, and beside -c.
+
+With --output json: {"first": …, "last": …, "notes": […]}.`,
 		Example: "  gateway audit verify -c gateway.yaml /var/log/sallyport/audit.jsonl\n  gateway audit verify --key audit/key audit.jsonl.1 audit.jsonl",
 		Args:    cobra.MinimumNArgs(1),
 		RunE: command(func(c *cobra.Command, files []string) error {
+			if err := textOrJSON(output); err != nil {
+				return err
+			}
 			keys, err := auditKeys(c, std, file, names)
 			if err != nil {
 				return err
@@ -50,10 +55,11 @@ given more than once, and beside -c.`,
 			if err != nil {
 				return err
 			}
-			return printReport(std, report)
+			return printReport(std, report, output)
 		}),
 	}
 	configFlag(c, &file)
+	outputFlag(c, &output)
 	c.Flags().StringArrayVar(&names, "key", nil, "where the key is in the secret backend, PATH or PATH#FIELD")
 	return c
 }
@@ -113,7 +119,14 @@ func readKeys(ctx context.Context, std streams, cfg *config.Config, refs []secre
 	return keys, nil
 }
 
-func printReport(std streams, r audit.Report) error {
+func printReport(std streams, r audit.Report, output string) error {
+	if output == "json" {
+		return printJSON(std, struct {
+			First uint64   `json:"first"`
+			Last  uint64   `json:"last"`
+			Notes []string `json:"notes"`
+		}{r.First, r.Last, append([]string{}, r.Notes...)})
+	}
 	text := fmt.Sprintf("records %d to %d are as they were written", r.First, r.Last)
 	if r.Last == 0 {
 		text = "there is no record, and none is missing"

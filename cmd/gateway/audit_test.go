@@ -61,7 +61,7 @@ func TestAuditVerify(t *testing.T) {
 		"no such key":                 {[]string{"-c", plain, "--key", "none", path}, 1, "", "secret not found"},
 		"a path upwards":              {[]string{"-c", plain, "--key", "../a", path}, 2, "", "--key"},
 		"no audit block":              {[]string{"-c", plain, path}, 1, "", "name the key with --key"},
-		"no file named":               {[]string{"-c", config}, 2, "", "requires at least 1 arg"},
+		"no file named":               {[]string{"-c", config}, 2, "", "an argument is missing"},
 		"no file there":               {[]string{"-c", config, path + ".none"}, 1, "", "no such file"},
 		"no configuration":            {[]string{"-c", config + ".none", path}, 1, "", "--config FILE"},
 		"changed":                     {[]string{"-c", config, changed}, 1, "", "audit.jsonl:2: record 2 was changed"},

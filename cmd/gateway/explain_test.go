@@ -222,7 +222,7 @@ func TestExplainExitStatuses(t *testing.T) {
 	}{
 		"allow":           {[]string{"/x"}, 0, "allow", ""},
 		"deny":            {[]string{"/x/../y"}, 0, "deny 400", ""},
-		"no URL":          {nil, 2, "", "accepts 1 arg"},
+		"no URL":          {nil, 2, "", "an argument is missing; write gateway "},
 		"not a URL":       {[]string{"localhost:8080/x"}, 2, "", "must be a path"},
 		"header":          {[]string{"/x", "-H", "canary"}, 2, "", "-H must be"},
 		"address":         {[]string{"/x", "--ip", "nowhere"}, 2, "", "--ip must be"},

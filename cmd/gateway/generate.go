@@ -14,19 +14,25 @@ import (
 )
 
 func newGenerate(std streams) *cobra.Command {
+	var output string
 	c := &cobra.Command{
-		Use:     "generate",
-		Short:   "Make fresh keys, tokens and API keys",
-		Long:    "Make fresh keys, tokens and API keys, and print them. Nothing is stored.",
+		Use:   "generate",
+		Short: "Make fresh keys, tokens and API keys",
+		Long: `Make fresh keys, tokens and API keys, and print them. Nothing is stored.
+
+With --output json: {"key": …} and {"token": …}; the others are JSON anyway.`,
 		Example: "  gateway generate token | gateway secrets set gateway/admin -\n  gateway generate api-key --id acme-1 --scope orders:read",
 		Args:    cobra.NoArgs,
 		RunE:    func(c *cobra.Command, _ []string) error { return c.Help() },
+
+		PersistentPreRunE: func(*cobra.Command, []string) error { return textOrJSON(output) },
 	}
-	c.AddCommand(newGenerateKey(std), newGenerateToken(std), newGenerateAPIKey(std), newGenerateJWK(std))
+	c.PersistentFlags().StringVar(&output, "output", "text", "text or json")
+	c.AddCommand(newGenerateKey(std, &output), newGenerateToken(std, &output), newGenerateAPIKey(std), newGenerateJWK(std))
 	return c
 }
 
-func newGenerateKey(std streams) *cobra.Command {
+func newGenerateKey(std streams, output *string) *cobra.Command {
 	var keyType string
 	c := &cobra.Command{
 		Use:   "key",
@@ -35,13 +41,16 @@ func newGenerateKey(std streams) *cobra.Command {
 and for fernet in its URL-safe alphabet.`,
 		Example: "  gateway generate key --type fernet | gateway secrets set crypto/pii -",
 		Args:    cobra.NoArgs,
-		RunE:    printed(std, crypto.ErrGenerate, func() (string, error) { return crypto.GenerateKey(keyType) }),
+		RunE: printed(std, crypto.ErrGenerate, func() (any, error) {
+			key, err := crypto.GenerateKey(keyType)
+			return named(*output, "key", key), err
+		}),
 	}
 	c.Flags().StringVar(&keyType, "type", "aes256-gcm", strings.Join(crypto.KeyTypes(), ", "))
 	return c
 }
 
-func newGenerateToken(std streams) *cobra.Command {
+func newGenerateToken(std streams, output *string) *cobra.Command {
 	var bytes int
 	var encoding string
 	c := &cobra.Command{
@@ -50,7 +59,10 @@ func newGenerateToken(std streams) *cobra.Command {
 		Long:    "Print a token of random bytes, 16 to 1024 of them.",
 		Example: "  gateway generate token --bytes 32 --encoding base64url",
 		Args:    cobra.NoArgs,
-		RunE:    printed(std, crypto.ErrGenerate, func() (string, error) { return crypto.GenerateToken(bytes, encoding) }),
+		RunE: printed(std, crypto.ErrGenerate, func() (any, error) {
+			token, err := crypto.GenerateToken(bytes, encoding)
+			return named(*output, "token", token), err
+		}),
 	}
 	c.Flags().IntVar(&bytes, "bytes", 32, "how many random bytes")
 	c.Flags().StringVar(&encoding, "encoding", "hex", "hex or base64url")
@@ -66,7 +78,7 @@ func newGenerateJWK(std streams) *cobra.Command {
 with, as the signing_key of a credential, say.`,
 		Example: "  gateway generate jwk --alg EdDSA | gateway secrets set jwt/signing -",
 		Args:    cobra.NoArgs,
-		RunE: printed(std, token.ErrAlgorithm, func() (string, error) {
+		RunE: printed(std, token.ErrAlgorithm, func() (any, error) {
 			jwk, err := token.GenerateJWK(alg)
 			return string(jwk), err
 		}),
@@ -75,19 +87,31 @@ with, as the signing_key of a credential, say.`,
 	return c
 }
 
-// printed prints what generate returns, and a newline. An error of that kind is
-// wrong usage.
-func printed(std streams, wrong error, generate func() (string, error)) func(*cobra.Command, []string) error {
+// named is value as it stands, or for the output json an object that has it
+// under name.
+func named(output, name, value string) any {
+	if output == "json" {
+		return map[string]string{name: value}
+	}
+	return value
+}
+
+// printed prints what generate returns, a text as it stands and all else as JSON,
+// and a newline. An error of that kind is wrong usage.
+func printed(std streams, wrong error, generate func() (any, error)) func(*cobra.Command, []string) error {
 	return command(func(*cobra.Command, []string) error {
-		text, err := generate()
+		answer, err := generate()
 		switch {
 		case errors.Is(err, wrong):
 			return usage{err}
 		case err != nil:
 			return err
 		}
-		_, err = fmt.Fprintln(std.out, text)
-		return err
+		if text, ok := answer.(string); ok {
+			_, err = fmt.Fprintln(std.out, text)
+			return err
+		}
+		return printJSON(std, answer)
 	})
 }
 

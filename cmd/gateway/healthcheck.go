@@ -9,8 +9,6 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-
-	"github.com/sallyport/sallyport/internal/config"
 )
 
 // healthTimeout bounds one question after health.
@@ -22,14 +20,15 @@ func newHealthcheck(streams) *cobra.Command {
 		Use:   "healthcheck",
 		Short: "Ask a running gateway whether it is ready",
 		Long: `Ask /readyz at the configuration's admin.listen, or the URL given, and end with 0
-if it answers 200, else with 1; with 2 if the admin listener is off. Made for
-container images that have no shell.`,
+if it answers 200, else with 1; with 2 if the admin listener is off. Without
+--config, where there is no gateway.yaml, it asks at the default address,
+127.0.0.1:9090. Made for container images that have no shell.`,
 		Example: "  gateway healthcheck -c gateway.yaml\n  gateway healthcheck --url http://127.0.0.1:9090/readyz",
 		Args:    cobra.NoArgs,
 		RunE: command(func(c *cobra.Command, _ []string) error {
 			if url == "" {
 				var err error
-				if url, err = readyURL(file); err != nil {
+				if url, err = readyURL(file, c.Flags().Changed("config")); err != nil {
 					return err
 				}
 			}
@@ -41,8 +40,8 @@ container images that have no shell.`,
 	return c
 }
 
-func readyURL(file string) (string, error) {
-	cfg, err := config.Load(file, config.Options{})
+func readyURL(file string, named bool) (string, error) {
+	cfg, err := (&secretFlags{file: file}).load(named) // the defaults where there is no file
 	if err != nil {
 		return "", err
 	}

@@ -107,13 +107,6 @@ Counts are of one replica, since it started.`,
 	return c
 }
 
-func textOrJSON(output string) error {
-	if output != "text" && output != "json" {
-		return usage{errors.New("--output must be text or json")}
-	}
-	return nil
-}
-
 // findKeyring loads the configuration and finds the keyring in it.
 func findKeyring(c *cobra.Command, std streams, file, name string) (*gateway.StoredKeyring, error) {
 	cfg, err := config.Load(file, config.Options{})
@@ -134,7 +127,7 @@ func countUse(ctx context.Context, file string, k *gateway.StoredKeyring, versio
 	if err != nil {
 		return err
 	}
-	url, err := readyURL(file)
+	url, err := readyURL(file, true)
 	if err != nil {
 		return err
 	}

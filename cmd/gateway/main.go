@@ -53,7 +53,7 @@ func run(ctx context.Context, args []string, std streams) int {
 	root.SetIn(std.in)
 	root.SetOut(std.out)
 	root.SetErr(std.err)
-	err := root.ExecuteContext(ctx)
+	c, err := root.ExecuteContextC(ctx)
 	var failed failure
 	var wrong usage
 	switch {
@@ -69,7 +69,7 @@ func run(ctx context.Context, args []string, std streams) int {
 		fmt.Fprintln(std.err, "gateway:", strings.TrimSpace(failed.Error()))
 		return exitFailure
 	}
-	fmt.Fprintf(std.err, "gateway: %s\nSee gateway --help.\n", strings.TrimSpace(err.Error()))
+	fmt.Fprintf(std.err, "gateway: %s\nSee %s --help.\n", strings.TrimSpace(err.Error()), c.CommandPath())
 	return exitUsage
 }
 
@@ -87,6 +87,9 @@ the API wants.`,
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.AddCommand(newRun(std), newValidate(std), newDemo(std), newVersion(std), newHealthcheck(std), newSchema(std), newSecrets(std), newEncrypt(std), newDecrypt(std), newRewrap(std), newKeyring(std), newAudit(std), newGenerate(std), newToken(std), newPassword(std))
 	root.AddCommand(newExplain(std), newTest(std))
+	root.Version = buildVersion().Version // for --version
+	root.SetVersionTemplate(versionLine())
+	nameArguments(root)
 	return root
 }
 

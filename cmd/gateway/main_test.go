@@ -64,7 +64,7 @@ func TestExitStatuses(t *testing.T) {
 		"version":                  {[]string{"version"}, 0, "gateway ", ""},
 		"unknown command":          {[]string{"rnu"}, 2, "", "rnu"},
 		"unknown flag":             {[]string{"run", "--confgi", "x"}, 2, "", "--confgi"},
-		"argument too many":        {[]string{"version", "x"}, 2, "", "x"},
+		"argument too many":        {[]string{"version", "x"}, 2, "", "too many arguments; write gateway version"},
 		"schema":                   {[]string{"schema"}, 0, `"$schema"`, ""},
 		"valid":                    {[]string{"validate", "-c", valid}, 0, "is valid", ""},
 		"no such file":             {[]string{"run", "-c", valid + "x"}, 1, "", "--config FILE"},

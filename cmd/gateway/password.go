@@ -27,18 +27,22 @@ terminal; one newline at its end is cut.`,
 
 func newPasswordHash(std streams) *cobra.Command {
 	var o crypto.PasswordOptions
+	var output string
 	c := &cobra.Command{
 		Use:   "hash",
 		Short: "Print the hash of a password",
 		Long: `Print the hash of a password that is asked for, or read from stdin.
 
 It is PBKDF2-SHA256 with 600,000 iterations unless --algorithm and --iterations
-say otherwise.`,
+say otherwise. With --output json: {"hash": …}.`,
 		Example: "  gateway password hash\n  gateway password hash --algorithm argon2id < password.txt",
 		Args:    cobra.NoArgs,
 		RunE: command(func(c *cobra.Command, _ []string) error {
 			if c.Flags().Changed("iterations") && o.Iterations == 0 {
 				o.Iterations = -1 // zero is no wish for the default here
+			}
+			if err := textOrJSON(output); err != nil {
+				return err
 			}
 			password, err := readSecret(c.Context(), std, "Password: ")
 			if err != nil {
@@ -51,17 +55,23 @@ say otherwise.`,
 			if err != nil {
 				return err
 			}
+			if output == "json" {
+				return printJSON(std, struct {
+					Hash string `json:"hash"`
+				}{hash})
+			}
 			_, err = fmt.Fprintln(std.out, hash)
 			return err
 		}),
 	}
+	outputFlag(c, &output)
 	c.Flags().StringVar(&o.Algorithm, "algorithm", crypto.PBKDF2, "pbkdf2-sha256, argon2id, bcrypt or scrypt")
 	c.Flags().IntVar(&o.Iterations, "iterations", 0, "of pbkdf2-sha256, 100000 to 10000000 (default 600000)")
 	return c
 }
 
 func newPasswordVerify(std streams) *cobra.Command {
-	output := "text"
+	var output string
 	c := &cobra.Command{
 		Use:   "verify HASH",
 		Short: "Print whether a password is the one that was hashed",
@@ -75,8 +85,8 @@ With --output json: {"valid": …, "needs_rehash": …}.`,
 		Example: "  gateway password verify '$pbkdf2-sha256$i=600000$…' < password.txt",
 		Args:    cobra.ExactArgs(1),
 		RunE: command(func(c *cobra.Command, args []string) error {
-			if output != "text" && output != "json" {
-				return usage{errors.New("--output must be text or json")}
+			if err := textOrJSON(output); err != nil {
+				return err
 			}
 			hash, err := crypto.ParsePasswordHash(args[0])
 			if err != nil {
@@ -106,6 +116,6 @@ With --output json: {"valid": …, "needs_rehash": …}.`,
 			return err
 		}),
 	}
-	c.Flags().StringVar(&output, "output", "text", "text or json")
+	outputFlag(c, &output)
 	return c
 }

@@ -36,7 +36,7 @@ func TestExitStatusesOfTest(t *testing.T) {
 	}{
 		"as expected":     {[]string{good}, exitOK, ""},
 		"one differs":     {[]string{write(t, "bad.yaml", testCases)}, exitFailure, "2 of 3 cases differ"},
-		"no file named":   {nil, exitUsage, "accepts 1 arg"},
+		"no file named":   {nil, exitUsage, "an argument is missing; write gateway "},
 		"no such file":    {[]string{good + "x"}, exitFailure, "no-such"},
 		"a wrong file":    {[]string{write(t, "wrong.yaml", "cases: 1")}, exitFailure, "wrong.yaml:1:8: expected a list"},
 		"an unknown name": {[]string{write(t, "name.yaml", `cases: [{request: {url: /open}, expect: {decision: allow, route: opne}}]`)}, exitFailure, `did you mean "open"?`},

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -11,7 +13,7 @@ import (
 )
 
 func newValidate(std streams) *cobra.Command {
-	var file string
+	var file, output string
 	var offline bool
 	c := &cobra.Command{
 		Use:   "validate",
@@ -20,23 +22,79 @@ func newValidate(std streams) *cobra.Command {
 file:line:column: what is wrong; what would be right.
 
 The files it names are opened and every secret reference is resolved too, unless
---offline.`,
-		Example: "  gateway validate -c gateway.yaml\n  gateway validate -c gateway.yaml --offline",
+--offline.
+
+With --output json: {"file": …, "valid": …, "errors": [{"line": …, "column": …,
+"problem": …, "advice": …}]}.`,
+		Example: "  gateway validate -c gateway.yaml\n  gateway validate -c gateway.yaml --offline --output json",
 		Args:    cobra.NoArgs,
 		RunE: command(func(c *cobra.Command, _ []string) error {
-			cfg, err := config.Load(file, config.Options{})
-			if err != nil {
+			if err := textOrJSON(output); err != nil {
 				return err
 			}
-			log := telemetry.NewLog(std.err, "error", cfg.Telemetry.LogFormat)
-			if err := gateway.Validate(c.Context(), cfg, gateway.Options{Log: log, Version: buildVersion()}, offline); err != nil {
-				return err
+			err := validate(c.Context(), std, file, offline)
+			if output == "json" {
+				return printVerdict(std, file, err)
 			}
-			fmt.Fprintf(std.out, "%s is valid\n", file)
-			return nil
+			if err == nil {
+				_, err = fmt.Fprintf(std.out, "%s is valid\n", file)
+			}
+			return err
 		}),
 	}
 	configFlag(c, &file)
+	outputFlag(c, &output)
 	c.Flags().BoolVar(&offline, "offline", false, "check the file alone: open no other, resolve no secret")
 	return c
+}
+
+// validate returns every mistake in file that can be found at once.
+func validate(ctx context.Context, std streams, file string, offline bool) error {
+	cfg, wrong, err := config.Draft(file, config.Options{})
+	switch {
+	case err != nil:
+		return err
+	case cfg == nil:
+		return wrong
+	}
+	o := gateway.Options{Log: telemetry.NewLog(std.err, "error", cfg.Telemetry.LogFormat), Version: buildVersion()}
+	if len(wrong) > 0 {
+		return gateway.InOrder(append(wrong, gateway.Mistakes(ctx, cfg, o, offline)...))
+	}
+	return gateway.Validate(ctx, cfg, o, offline)
+}
+
+// mistake is one in JSON.
+type mistake struct {
+	Line    int    `json:"line"`
+	Column  int    `json:"column"`
+	Problem string `json:"problem"`
+	Advice  string `json:"advice"`
+}
+
+// printVerdict prints as JSON what is wrong with file, and returns that it is. An
+// error that has no place in it is returned as it stands.
+func printVerdict(std streams, file string, err error) error {
+	var list config.Errors
+	var one config.Error
+	switch {
+	case errors.As(err, &list):
+	case errors.As(err, &one):
+		list = config.Errors{one}
+	case err != nil:
+		return err
+	}
+	found := make([]mistake, len(list))
+	for i, e := range list {
+		found[i] = mistake{e.Line, e.Column, e.Problem, e.Advice}
+	}
+	err = printJSON(std, struct {
+		File   string    `json:"file"`
+		Valid  bool      `json:"valid"`
+		Errors []mistake `json:"errors"`
+	}{file, len(list) == 0, found})
+	if err == nil && len(list) > 0 {
+		return fmt.Errorf("%s is not valid: %d found", file, len(list))
+	}
+	return err
 }

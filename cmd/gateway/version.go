@@ -15,17 +15,38 @@ import (
 var version, commit string
 
 func newVersion(std streams) *cobra.Command {
-	return &cobra.Command{
-		Use:     "version",
-		Short:   "Print version, commit and Go version",
-		Example: "  gateway version",
+	var output string
+	c := &cobra.Command{
+		Use:   "version",
+		Short: "Print version, commit and Go version",
+		Long: `Print version, commit and Go version.
+
+With --output json: {"version": …, "commit": …, "go": …}.`,
+		Example: "  gateway version\n  gateway version --output json",
 		Args:    cobra.NoArgs,
 		RunE: command(func(*cobra.Command, []string) error {
-			v := buildVersion()
-			_, err := fmt.Fprintf(std.out, "gateway %s, commit %s, %s\n", v.Version, v.Commit, v.Go)
+			if err := textOrJSON(output); err != nil {
+				return err
+			}
+			if output == "json" {
+				v := buildVersion()
+				return printJSON(std, struct {
+					Version string `json:"version"`
+					Commit  string `json:"commit"`
+					Go      string `json:"go"`
+				}{v.Version, v.Commit, v.Go})
+			}
+			_, err := fmt.Fprint(std.out, versionLine())
 			return err
 		}),
 	}
+	outputFlag(c, &output)
+	return c
+}
+
+func versionLine() string {
+	v := buildVersion()
+	return fmt.Sprintf("gateway %s, commit %s, %s\n", v.Version, v.Commit, v.Go)
 }
 
 // buildVersion is what the linker said, or what Go noted of the build.

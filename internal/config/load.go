@@ -21,18 +21,27 @@ type Options struct {
 // The error is [Errors], with a place for each mistake, or says in one line why
 // there is nothing to read.
 func Load(path string, o Options) (*Config, error) {
-	text, err := readFile(path)
+	text, err := readConfig(path)
 	if err != nil {
 		return nil, err
 	}
 	return Parse(path, text, o)
 }
 
+// readConfig is readFile with what to do where there is no such file.
+func readConfig(path string) ([]byte, error) {
+	text, err := readFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = fmt.Errorf("%w; write one, or name it with --config FILE", err)
+	}
+	return text, err
+}
+
 func readFile(path string) ([]byte, error) {
 	f, err := os.Open(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return nil, fmt.Errorf("%s: %w; write one, or name it with --config FILE", path, fs.ErrNotExist)
+		return nil, fmt.Errorf("%s: %w", path, fs.ErrNotExist)
 	case errors.Is(err, fs.ErrPermission):
 		return nil, fmt.Errorf("%s: %w; let the user that runs the gateway read it", path, fs.ErrPermission)
 	case err != nil:
@@ -61,9 +70,36 @@ func readFile(path string) ([]byte, error) {
 	return text, nil
 }
 
+// Draft is [Load] for who looks for further mistakes: it returns the mistakes it
+// found, and what could be read beside them, which must not be served and is nil
+// where nothing could. The error says why there is nothing to read.
+func Draft(path string, o Options) (*Config, Errors, error) {
+	text, err := readConfig(path)
+	if err != nil {
+		return nil, nil, err
+	}
+	c, wrong := read(path, text, o)
+	return c, wrong, nil
+}
+
+// Sound reports whether no mistake was found at a key such as routes[0].path or
+// inside it.
+func (c *Config) Sound(key string) bool {
+	return !(&report{marks: c.marks}).failed(key)
+}
+
 // Parse reads a configuration from text; name stands for the file in messages.
 // The error is [Errors].
 func Parse(name string, text []byte, o Options) (*Config, error) {
+	c, wrong := read(name, text, o)
+	if len(wrong) > 0 {
+		return nil, wrong
+	}
+	return c, nil
+}
+
+// read returns what could be read, nil if nothing, and the mistakes.
+func read(name string, text []byte, o Options) (*Config, Errors) {
 	root, bad := parseYAML(text)
 	if bad != nil {
 		bad.File = name
@@ -78,15 +114,13 @@ func Parse(name string, text []byte, o Options) (*Config, error) {
 	scout.document(root, &scouted)
 	d := newDecoder(name, text, lookup, scout.seen, scouted.AllowLiteralSecrets)
 	d.document(root, &c)
-	if !d.stopped {
-		(&checker{report: &d.report, c: &c}).all()
-	}
-	if len(d.errs) > 0 {
+	if d.stopped {
 		return nil, d.errs.sorted()
 	}
+	(&checker{report: &d.report, c: &c}).all()
 	c.file, c.marks, c.uses = name, d.marks, d.uses
 	c.markUsed()
-	return &c, nil
+	return &c, d.errs.sorted()
 }
 
 // document decodes the whole tree.

@@ -127,6 +127,8 @@ func syntaxError(err error, text []byte) *Error {
 		e.Problem, e.Advice = "not valid YAML: a quoted text that does not end", "close its quotes"
 	case strings.HasPrefix(message, "did not find expected ',' or") && strings.Contains(source, "${"):
 		e.Advice = "inside { } and [ ] put a text with ${…} in quotes"
+	case strings.HasPrefix(message, "did not find expected ',' or"):
+		e.Advice = "inside { } and [ ] put a text with any of {}[], in quotes, and end each { and ["
 	case strings.HasPrefix(message, "mapping values are not allowed"):
 		e.Problem, e.Advice = "not valid YAML: a key in the middle of a text", "check the indentation, or put a text with a colon in quotes"
 	case strings.HasPrefix(message, "found character that cannot start"):
