@@ -195,7 +195,8 @@ func (p *Proxy) countDeny(x *exchange, reason string) {
 	x.count(p.metrics.decisions, x.route.Name, "deny", reason)
 }
 
-// accessLine is one line of the access log.
+// accessLine is one line of the access log. Each has every field of CONTRACT 10,
+// so that a reader need not ask which are there.
 type accessLine struct {
 	Time       time.Time `json:"time"`
 	RequestID  string    `json:"request_id"`
@@ -205,12 +206,12 @@ type accessLine struct {
 	Status     int       `json:"status"`
 	Bytes      int64     `json:"bytes"`
 	DurationMS float64   `json:"duration_ms"`
-	Upstream   string    `json:"upstream,omitempty"`
-	UpstreamMS float64   `json:"upstream_ms,omitempty"`
-	Subject    string    `json:"subject,omitempty"`
-	Issuer     string    `json:"issuer,omitempty"`
+	Upstream   string    `json:"upstream"`
+	UpstreamMS float64   `json:"upstream_ms"`
+	Subject    string    `json:"subject"`
+	Issuer     string    `json:"issuer"`
 	Decision   string    `json:"decision"`
-	Reason     string    `json:"reason,omitempty"`
+	Reason     string    `json:"reason"`
 	Observed   bool      `json:"observed,omitempty"` // the route only observes: the request went on
 	IP         string    `json:"ip"`
 }
