@@ -58,7 +58,11 @@ func (a *api) methodNotAllowed(w http.ResponseWriter, r *http.Request) {
 // refresh renews one credential now.
 func (a *api) refresh(w http.ResponseWriter, r *http.Request) {
 	name := chi.URLParam(r, "name")
-	if err := a.o.Refresh(r.Context(), name); err != nil {
+	switch err := a.o.Refresh(r.Context(), name); {
+	case errors.Is(err, ErrUnknown):
+		answer(w, idOf(r), &refusal{status: http.StatusNotFound, kind: "not-found", detail: "no route uses a credential of this name"})
+		return
+	case err != nil:
 		answer(w, idOf(r), a.refusalOf(r, err))
 		return
 	}

@@ -122,8 +122,10 @@ func (a *api) token(r *http.Request) *refusal {
 	return nil
 }
 
-// body refuses one that is too large, before it is read, or that is not JSON: a
-// form can be sent across origins without asking.
+// body refuses one that is too large, before it is read, or that does not say it
+// is JSON: a form can be sent across origins without asking. Beside a token in
+// Authorization, which no page can add without asking, it may be called a form or
+// nothing, as curl -d does.
 func (a *api) body(r *http.Request) *refusal {
 	if r.ContentLength > maxBody {
 		return tooLarge()
@@ -132,10 +134,15 @@ func (a *api) body(r *http.Request) *refusal {
 	if kind == "" && r.ContentLength == 0 {
 		return nil
 	}
-	if media, _, err := mime.ParseMediaType(kind); err != nil || media != "application/json" {
-		return unsupported()
+	media, _, err := mime.ParseMediaType(kind)
+	byToken := a.o.Token != nil && r.Header.Get("Authorization") != ""
+	switch {
+	case err == nil && media == "application/json":
+		return nil
+	case byToken && (kind == "" || media == "application/x-www-form-urlencoded"):
+		return nil
 	}
-	return nil
+	return unsupported()
 }
 
 // address is the host of a remote address.

@@ -163,7 +163,7 @@ func TestTokenOpensTheAPI(t *testing.T) {
 		"wrong method":       {"POST", "/api/v1/status", "", "", 405, "method-not-allowed"},
 		"refresh":            {"POST", "/api/v1/credentials/crm/refresh", "", "", 200, `"result":"success"`},
 		"refresh by GET":     {"GET", "/api/v1/credentials/crm/refresh", "", "", 405, ""},
-		"refresh unknown":    {"POST", "/api/v1/credentials/none/refresh", "", "", 404, "not-found"},
+		"refresh unknown":    {"POST", "/api/v1/credentials/none/refresh", "", "", 404, "no route uses a credential of this name"},
 		"refresh a static":   {"POST", "/api/v1/credentials/legacy/refresh", "", "", 422, "is not fetched"},
 		"refresh in vain":    {"POST", "/api/v1/credentials/down/refresh", "", "", 502, "no answer"},
 		"refresh too soon":   {"POST", "/api/v1/credentials/soon/refresh", "", "", 429, "a moment ago"},
@@ -174,8 +174,10 @@ func TestTokenOpensTheAPI(t *testing.T) {
 		"explain nothing":    {"POST", "/api/v1/explain", `{}`, json, 400, "url is empty"},
 		"explain odd":        {"POST", "/api/v1/explain", `{"uri":"http://a/b"}`, json, 400, "bad-request"},
 		"explain twice":      {"POST", "/api/v1/explain", `{"url":"http://a/b"}{}`, json, 400, ""},
-		"a form":             {"POST", "/api/v1/explain", `{"url":"http://a/b"}`, "Content-Type: application/x-www-form-urlencoded", 415, ""},
-		"no type":            {"POST", "/api/v1/explain", `{"url":"http://a/b"}`, "", 415, ""},
+		"as curl -d sends":   {"POST", "/api/v1/explain", `{"url":"http://a/b"}`, "Content-Type: application/x-www-form-urlencoded", 200, `"url":"http://a/b"`},
+		"a form":             {"POST", "/api/v1/explain", `url=http://a/b`, "Content-Type: application/x-www-form-urlencoded", 400, "bad-request"},
+		"no type":            {"POST", "/api/v1/explain", `{"url":"http://a/b"}`, "", 200, ""},
+		"text":               {"POST", "/api/v1/explain", `{"url":"http://a/b"}`, "Content-Type: text/plain", 415, ""},
 		"profiles":           {"GET", "/debug/pprof/", "", "", 200, "goroutine"},
 		"a profile":          {"GET", "/debug/pprof/goroutine?debug=1", "", "", 200, "goroutine profile"},
 		"the command line":   {"GET", "/debug/pprof/cmdline", "", "", 404, ""},
@@ -233,6 +235,17 @@ func TestAdmin02OtherOriginsAreRefused(t *testing.T) {
 					t.Errorf("%s, %s: another origin may read", where, name)
 				}
 			}
+		}
+	}
+}
+
+// Without a token nothing tells a program from a page that sends a form.
+func TestAdmin02FormsAreRefusedWithoutAToken(t *testing.T) {
+	t.Parallel()
+	url := serve(t, func(o *admin.Options) { o.Token = nil })
+	for _, headers := range [][]string{nil, {"Content-Type: application/x-www-form-urlencoded"}, {"Content-Type: application/x-www-form-urlencoded", withToken}} {
+		if res, body := ask(t, "POST", url+"/api/v1/explain", `{"url":"http://a/b"}`, headers...); res.StatusCode != 415 {
+			t.Errorf("%q: %d, want 415: %s", headers, res.StatusCode, body)
 		}
 	}
 }
@@ -325,7 +338,7 @@ func TestAdmin09LargeBodiesAreRefusedEarly(t *testing.T) {
 		}
 	}
 	res, _ := ask(t, "POST", url+"/api/v1/explain", strings.Repeat("a=b&", 1<<16), withToken, "Content-Type: application/x-www-form-urlencoded")
-	if res.StatusCode != 413 && res.StatusCode != 415 {
+	if res.StatusCode != 413 {
 		t.Errorf("a form: %d", res.StatusCode)
 	}
 }

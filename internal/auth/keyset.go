@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -303,7 +304,7 @@ func (k *KeySet) tell(before *fetched, keys []token.Key, err error, failedBefore
 	case err == nil:
 		k.stale = false
 		if before == nil || fmt.Sprint(before.all) != fmt.Sprint(keys) {
-			k.log.Info("keys are new", "keys", fmt.Sprint(keys))
+			k.log.Info("keys are new", "keys", strings.Trim(fmt.Sprint(keys), "[]"))
 		}
 		if failedBefore {
 			k.log.Info("keys can be fetched again")

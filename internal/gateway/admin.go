@@ -75,7 +75,7 @@ func (g *Gateway) sayAdmin(of *generation, l net.Listener) {
 	case !token && !onLoopback(l):
 		g.log.Warn("admin listens beyond this machine without admin.token: only the probes and /metrics are served")
 	}
-	g.log.Info("admin serves", "address", l.Addr().String(), "token", token)
+	g.log.Info("admin serves", "address", l.Addr().String(), "asks_for_token", token)
 }
 
 // refresher is a credential that can be renewed on demand.
