@@ -220,6 +220,32 @@ func TestReadsNameWhatIsAskedFor(t *testing.T) {
 	}
 }
 
+// What is not the list ["admin"] may hold admin all the same, and the upstream may
+// read that one: of a list that is denied one value decides.
+func TestDenyingAListOfValuesNeedsOneValue(t *testing.T) {
+	t.Parallel()
+	role := policy.Names{Names: []string{"role"}}
+	for text, single := range map[string]bool{
+		`request.query.role != ["admin"]`:                              true,
+		`!(request.query.role == ["admin"])`:                           true,
+		`(request.query.role == ["admin"]) == false`:                   true,
+		`request.query.role == ["admin"] ? false : true`:               true,
+		`!request.query.role.all(r, r == "admin")`:                     true,
+		`subject == "a" || !(request.query["role"] == ["admin"])`:      true,
+		`subject == "a" || request.query.role == ["user"] && 1 < 2`:    false,
+		`!(size(request.query.role) > 1) && !has(request.query.role)`:  false,
+		`subject == "a" && request.query.role.all(r, r in ["a", "b"])`: false,
+	} {
+		want := policy.Reads{Query: role}
+		if single {
+			want.Single = role
+		}
+		if got := expression(t, text).Reads(); fmt.Sprint(got) != fmt.Sprint(want) {
+			t.Errorf("%s reads %+v, want %+v", text, got, want)
+		}
+	}
+}
+
 func FuzzAllow(f *testing.F) {
 	for _, text := range []string{
 		`claims.tenant == params.tenant || "admin" in scopes`, `request.headers["a"].matches("^(a|b)*$")`, `[1,2].map(x, x * 2).exists(y, y > 3)`,

@@ -158,8 +158,9 @@ func literalText(e ast.Expr) (string, bool) {
 }
 
 // ofAllValues reports whether the list of a parameter's values, or whether there
-// is one, is judged as a whole: by all(), size(), a comparison of the list, has()
-// or in. In any other use one value could decide and another be the upstream's.
+// is one, is judged as a whole: by all() or == where that must be true, by size(),
+// has() or in. In any other use one value could decide and another be the
+// upstream's: what is not the list ["admin"] may hold admin all the same.
 func ofAllValues(list ast.NavigableExpr) bool {
 	if list.Kind() == ast.SelectKind && list.AsSelect().IsTestOnly() {
 		return true
@@ -174,13 +175,33 @@ func ofAllValues(list ast.NavigableExpr) bool {
 	switch user.Kind() {
 	case ast.CallKind:
 		switch user.AsCall().FunctionName() {
-		case operators.Equals, operators.NotEquals, "size":
+		case "size":
 			return true
+		case operators.Equals:
+			return mustBeTrue(user)
 		}
 	case ast.ComprehensionKind:
 		step := user.AsComprehension().LoopStep()
 		return user.AsComprehension().IterRange().ID() == list.ID() &&
-			step.Kind() == ast.CallKind && step.AsCall().FunctionName() == operators.LogicalAnd
+			step.Kind() == ast.CallKind && step.AsCall().FunctionName() == operators.LogicalAnd && mustBeTrue(user)
 	}
 	return false
+}
+
+// mustBeTrue reports whether e can only speak for the caller by being true: there
+// is nothing but && and || around it.
+func mustBeTrue(e ast.NavigableExpr) bool {
+	for {
+		user, found := e.Parent()
+		if !found {
+			return true
+		}
+		if user.Kind() != ast.CallKind {
+			return false
+		}
+		if f := user.AsCall().FunctionName(); f != operators.LogicalAnd && f != operators.LogicalOr {
+			return false
+		}
+		e = user
+	}
 }
