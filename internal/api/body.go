@@ -1,6 +1,7 @@
 package api
 
 import (
+	"bytes"
 	"encoding/base64"
 	"errors"
 	"io"
@@ -15,8 +16,8 @@ import (
 const maxItems = 1000
 
 // read reads the body as exactly one JSON object of the shape of into: no
-// unknown name, none twice, nothing after it, valid UTF-8. Its depth is bounded
-// by that shape.
+// unknown name, none twice, no null, nothing after it, valid UTF-8. Its depth is
+// bounded by that shape.
 func (c *call) read(into any) error {
 	body, err := io.ReadAll(http.MaxBytesReader(c.w, c.r.Body, c.crypto.MaxBody))
 	if err != nil {
@@ -31,21 +32,51 @@ func (c *call) read(into any) error {
 		}
 		return badBody("the body has a name that is unknown, or a value of another type")
 	}
+	if bytes.Contains(body, []byte("null")) && hasNull(body) {
+		return badBody("the body has a null; leave out what has no value")
+	}
 	return nil
 }
 
+// hasNull reports whether a value in the JSON is null, which is read as if it
+// were left out.
+func hasNull(body []byte) bool {
+	for d := jsontext.NewDecoder(bytes.NewReader(body)); ; {
+		switch token, err := d.ReadToken(); {
+		case err != nil:
+			return false // the end
+		case token.Kind() == 'n':
+			return true
+		}
+	}
+}
+
+// encoding is how the text of a body stands for bytes. Left out it is empty.
+type encoding string
+
 // The encodings of text in bodies.
 const (
-	utf8Text   = "utf8"
-	base64Text = "base64"
+	utf8Text   encoding = "utf8"
+	base64Text encoding = "base64"
 )
 
+var errNoEncoding = errors.New("an encoding has a name")
+
+// UnmarshalText implements [encoding.TextUnmarshaler]: what is written is not
+// empty.
+func (e *encoding) UnmarshalText(text []byte) error {
+	if *e = encoding(text); *e == "" {
+		return errNoEncoding
+	}
+	return nil
+}
+
 // bytesOf decodes a text of a body. Base64 is standard, padded and canonical.
-func bytesOf(name string, text *string, encoding string) ([]byte, error) {
+func bytesOf(name string, text *string, in encoding) ([]byte, error) {
 	if text == nil {
 		return nil, badBody("%s is missing", name)
 	}
-	switch encoding {
+	switch in {
 	case "", utf8Text:
 		return []byte(*text), nil
 	case base64Text:
@@ -62,12 +93,12 @@ func errEncoding() error { return badBody("encoding is utf8 or base64") }
 
 // textOf writes bytes for a body: in base64 if that is asked, or if nothing was
 // asked and they are no text.
-func textOf(plaintext []byte, encoding string) (text, written string, err error) {
+func textOf(plaintext []byte, asked encoding) (text string, written encoding, err error) {
 	isText := utf8.Valid(plaintext)
 	switch {
-	case encoding == base64Text, encoding == "" && !isText:
+	case asked == base64Text, asked == "" && !isText:
 		return base64.StdEncoding.EncodeToString(plaintext), base64Text, nil
-	case encoding != "" && encoding != utf8Text:
+	case asked != "" && asked != utf8Text:
 		return "", "", errEncoding()
 	case !isText:
 		return "", "", badBody("the plaintext is not UTF-8; ask for encoding base64")

@@ -20,8 +20,8 @@ type Keyring interface {
 	// Current is the keyring as it was last read; an error says that there is
 	// none to use now.
 	Current() (*crypto.Keyring, error)
-	// Reread reads the document anew, for a ciphertext whose version is newer
-	// than any known, and waits for it a little; at most once in a few seconds,
+	// Reread reads the document anew, for a ciphertext or MAC of which no known key
+	// is its own, and waits for it a little; at most once in a few seconds,
 	// whoever asks.
 	Reread(ctx context.Context)
 	// Rotate writes a document with a fresh primary by check-and-set, and returns

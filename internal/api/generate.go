@@ -74,9 +74,9 @@ func (c *Crypto) generateAPIKey(call *call) (any, error) {
 
 func (c *Crypto) hash(call *call) (any, error) {
 	q := struct {
-		Data      *string `json:"data"`
-		Encoding  string  `json:"encoding"`
-		Algorithm string  `json:"algorithm"`
+		Data      *string  `json:"data"`
+		Encoding  encoding `json:"encoding"`
+		Algorithm string   `json:"algorithm"`
 	}{Algorithm: "sha256"}
 	if err := call.read(&q); err != nil {
 		return nil, err

@@ -54,6 +54,7 @@ func keyring(t testing.TB, kind crypto.Type, d crypto.Document) *crypto.Keyring 
 // checked against its own description.
 type served struct {
 	*httptest.Server
+	api      *Crypto
 	t        testing.TB
 	router   routers.Router
 	scopes   []string
@@ -84,9 +85,9 @@ func serve(t testing.TB, change func(*CryptoOptions)) *served {
 	if change != nil {
 		change(&o)
 	}
-	c := NewCrypto(o)
+	s.api = NewCrypto(o)
 	s.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		c.Serve(w, r, Caller{Subject: "ann", Issuer: "corp", Scopes: s.scopes, RequestID: "req-1"})
+		s.api.Serve(w, r, Caller{Subject: "ann", Issuer: "corp", Scopes: s.scopes, RequestID: "req-1"})
 	}))
 	t.Cleanup(s.Close)
 	doc, err := openapi3.NewLoader().LoadFromData([]byte(strings.Replace(description, `"/crypto/v1"`, `"`+s.URL+`/crypto/v1"`, 1)))

@@ -13,16 +13,23 @@ import (
 )
 
 func (c *Crypto) hashPassword(call *call) (any, error) {
-	var q struct {
+	q := struct {
 		Password   *string `json:"password"`
 		Algorithm  string  `json:"algorithm"`
-		Iterations int     `json:"iterations"`
-	}
+		Iterations *int    `json:"iterations"`
+	}{Algorithm: crypto.PBKDF2}
 	if err := call.read(&q); err != nil {
 		return nil, err
 	}
 	if q.Password == nil {
 		return nil, badBody("password is missing")
+	}
+	o := crypto.PasswordOptions{Algorithm: q.Algorithm}
+	if q.Iterations != nil {
+		o.Iterations = *q.Iterations
+	}
+	if q.Algorithm == "" || q.Iterations != nil && o.Iterations == 0 { // which are no wish for the default
+		return nil, badBody("algorithm and iterations, where they are written, are not empty or 0")
 	}
 	if err := c.Policy.check(*q.Password); err != nil {
 		return nil, err
@@ -30,7 +37,7 @@ func (c *Crypto) hashPassword(call *call) (any, error) {
 	var hash string
 	var failed error
 	err := c.Workers.Do(call.r.Context(), func() {
-		hash, failed = crypto.HashPassword(*q.Password, crypto.PasswordOptions{Algorithm: q.Algorithm, Iterations: q.Iterations})
+		hash, failed = crypto.HashPassword(*q.Password, o)
 	})
 	if err := errors.Join(err, failed); err != nil {
 		return nil, passwordRefusal(err)

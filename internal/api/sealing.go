@@ -10,9 +10,9 @@ import (
 )
 
 type encryptQuestion struct {
-	Plaintext *string `json:"plaintext,omitzero"`
-	Encoding  string  `json:"encoding,omitzero"`
-	Context   string  `json:"context,omitzero"`
+	Plaintext *string  `json:"plaintext,omitzero"`
+	Encoding  encoding `json:"encoding,omitzero"`
+	Context   string   `json:"context,omitzero"`
 }
 
 type sealed struct {
@@ -40,16 +40,16 @@ func (c *Crypto) encrypt(call *call) (any, error) {
 }
 
 type decryptQuestion struct {
-	Ciphertext *string `json:"ciphertext,omitzero"`
-	Encoding   string  `json:"encoding,omitzero"`
-	Context    string  `json:"context,omitzero"`
-	MaxAge     string  `json:"max_age,omitzero"`
+	Ciphertext *string  `json:"ciphertext,omitzero"`
+	Encoding   encoding `json:"encoding,omitzero"`
+	Context    string   `json:"context,omitzero"`
+	MaxAge     string   `json:"max_age,omitzero"`
 }
 
 type opened struct {
-	Plaintext string `json:"plaintext"`
-	Encoding  string `json:"encoding"`
-	Version   int    `json:"version"`
+	Plaintext string   `json:"plaintext"`
+	Encoding  encoding `json:"encoding"`
+	Version   int      `json:"version"`
 }
 
 func (c *Crypto) decrypt(call *call) (any, error) {
@@ -91,19 +91,27 @@ func (q decryptQuestion) options() (o crypto.DecryptOptions, err error) {
 	return o, nil
 }
 
-// onNewest tries once more on the keyring as it is now, where a ciphertext's
-// version is newer than any known: another replica has rotated it.
+// onNewest tries once more on the keyring as it is now, where no known key is a
+// ciphertext's own: another replica may have rotated it.
 func onNewest[T any](call *call, k **crypto.Keyring, try func() (T, int, error)) (T, int, error) {
 	result, version, err := try()
 	if !errors.Is(err, crypto.ErrNewer) {
 		return result, version, err
 	}
-	call.crypto.Keyrings[call.keyring].Reread(call.r.Context())
-	if newest, failed := call.current(); failed == nil && newest != *k {
+	if newest := call.reread(*k); newest != nil {
 		*k = newest
 		return try()
 	}
 	return result, version, err
+}
+
+// reread reads the keyring anew and returns it, nil if it is k still.
+func (c *call) reread(k *crypto.Keyring) *crypto.Keyring {
+	c.crypto.Keyrings[c.keyring].Reread(c.r.Context())
+	if newest, err := c.current(); err == nil && newest != k {
+		return newest
+	}
+	return nil
 }
 
 type rewrapQuestion struct {
@@ -183,9 +191,9 @@ func (c *Crypto) rotate(call *call) (any, error) {
 }
 
 type macQuestion struct {
-	Data     *string `json:"data,omitzero"`
-	Encoding string  `json:"encoding,omitzero"`
-	MAC      *string `json:"mac,omitzero"`
+	Data     *string  `json:"data,omitzero"`
+	Encoding encoding `json:"encoding,omitzero"`
+	MAC      *string  `json:"mac,omitzero"`
 }
 
 func (c *Crypto) mac(call *call) (any, error) {
@@ -220,6 +228,11 @@ func (c *Crypto) verify(call *call) (any, error) {
 		return nil, err
 	}
 	valid, err := k.VerifyMAC(data, *q.MAC)
+	if err == nil && !valid { // or it is of a key that another replica has made
+		if newest := call.reread(k); newest != nil {
+			valid, err = newest.VerifyMAC(data, *q.MAC)
+		}
+	}
 	return struct {
 		Valid bool `json:"valid"`
 	}{valid}, err

@@ -64,7 +64,7 @@ func (k *Keyring) openFernet(token string, maxAge time.Duration) ([]byte, int, e
 		v.opened(k.now())
 		return plaintext, v.number, nil
 	}
-	return nil, 0, ErrDecrypt
+	return nil, 0, ErrNewer // as far as a token without a version tells
 }
 
 func young(raw []byte, maxAge time.Duration, now time.Time) bool {

@@ -12,7 +12,7 @@ import (
 // whatever was wrong with the ciphertext, so that its answers are no oracle.
 var (
 	ErrDecrypt   = errors.New("decryption failed")
-	ErrNewer     = fmt.Errorf("%w: its version is newer than any known", ErrDecrypt) // worth reading the keyring anew
+	ErrNewer     = fmt.Errorf("%w: no key that is known is its own", ErrDecrypt) // worth reading the keyring anew
 	ErrExhausted = errors.New("the key has sealed as often as it may: rotate the keyring")
 	ErrOperation = errors.New("the keyring's type cannot do this")
 )

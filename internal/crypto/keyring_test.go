@@ -69,7 +69,7 @@ func TestVersionsOpenUntilTheyAreRetired(t *testing.T) {
 			}
 			opened, version, err := k.Decrypt(ciphertext, DecryptOptions{})
 			if number == 1 {
-				if err != ErrDecrypt {
+				if !errors.Is(err, ErrDecrypt) {
 					t.Errorf("%s: a retired version opened %q, %v", kind, opened, err)
 				}
 				continue
