@@ -18,8 +18,21 @@ const maxItems = 1000
 // read reads the body as exactly one JSON object of the shape of into: no
 // unknown name, none twice, no null, nothing after it, valid UTF-8. Its depth is
 // bounded by that shape.
-func (c *call) read(into any) error {
-	body, err := io.ReadAll(http.MaxBytesReader(c.w, c.r.Body, c.crypto.MaxBody))
+func (c *call) read(into any) error { return c.readUpTo(c.crypto.MaxBody, into) }
+
+// readSealed is read for ciphertexts: a body is as large as what could become of
+// the plaintexts of one, a third more by base64, and what each item grows by.
+// What was taken to encrypt could not be sent to decrypt otherwise.
+func (c *call) readSealed(into any) error {
+	return c.readUpTo(c.crypto.MaxBody+c.crypto.MaxBody/3+maxItems*itemGrowth, into)
+}
+
+// itemGrowth is more than a ciphertext is longer than base64 of its plaintext, in
+// bytes: by version, nonce, padding and tag, and its name.
+const itemGrowth = 128
+
+func (c *call) readUpTo(size int64, into any) error {
+	body, err := io.ReadAll(http.MaxBytesReader(c.w, c.r.Body, size))
 	if err != nil {
 		if _, large := errors.AsType[*http.MaxBytesError](err); large {
 			return errTooLarge

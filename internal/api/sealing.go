@@ -54,7 +54,7 @@ type opened struct {
 
 func (c *Crypto) decrypt(call *call) (any, error) {
 	var body batch[decryptQuestion]
-	if err := call.read(&body); err != nil {
+	if err := call.readSealed(&body); err != nil {
 		return nil, err
 	}
 	k, err := call.current()
@@ -121,7 +121,7 @@ type rewrapQuestion struct {
 
 func (c *Crypto) rewrap(call *call) (any, error) {
 	var body batch[rewrapQuestion]
-	if err := call.read(&body); err != nil {
+	if err := call.readSealed(&body); err != nil {
 		return nil, err
 	}
 	k, err := call.current()

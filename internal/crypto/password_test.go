@@ -223,6 +223,7 @@ func TestPasswordHashDoesNotPrintItself(t *testing.T) {
 	}
 }
 
+// crypto-08: the PBKDF2 vectors, exactly.
 func TestWycheproofPBKDF2(t *testing.T) {
 	t.Parallel()
 	doc, err := os.ReadFile("testdata/wycheproof/pbkdf2_hmacsha256_test.json")

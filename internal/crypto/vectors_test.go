@@ -49,6 +49,7 @@ type fernetVector struct {
 	TTL                      int `json:"ttl_sec"`
 }
 
+// crypto-01: the vectors of the Fernet spec.
 func TestFernetSpec(t *testing.T) {
 	for file, good := range map[string]bool{"verify": true, "generate": true, "invalid": false} {
 		var vectors []fernetVector
@@ -151,6 +152,7 @@ type aeadGroup struct {
 	}
 }
 
+// crypto-03: valid ones open, and nothing else does; nor with a tag cut short.
 func TestWycheproofAESGCM(t *testing.T) {
 	var file struct{ TestGroups []aeadGroup }
 	readVectors(t, "wycheproof/aes_gcm_test.json", &file)
