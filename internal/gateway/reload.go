@@ -232,11 +232,6 @@ func (g *Gateway) forgetSeries(last *generation) {
 	if current.config.Crypto == nil && last.config.Crypto != nil {
 		g.traffic.Forget(config.CryptoRoute)
 	}
-	for name := range last.keyrings {
-		if current.keyrings[name] == nil {
-			g.operations.Forget(name)
-		}
-	}
 	for name := range last.credentials {
 		if current.credentials[name] == nil {
 			g.refreshes.Forget(name)

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -121,5 +122,108 @@ func TestReloadedRouteIsCounted(t *testing.T) {
 		if n := scrape(t, g.running, `gateway_request_duration_seconds_count{route="one"}`); n == "" || n == "0" {
 			t.Fatalf("reload %d: %q requests are counted", i, n)
 		}
+	}
+}
+
+// What a server has for its life changes too: sockets, TLS, limits.
+func TestReloadChangesSocketsAndLimits(t *testing.T) {
+	t.Parallel()
+	up := startEcho(t)
+	routes := "routes:\n" + fmt.Sprintf(publicRoute, "one", "/one", up.URL)
+	g := startFile(t, head+routes, nil)
+	before := &http.Client{Transport: new(http.Transport), Timeout: 10 * time.Second}
+	t.Cleanup(before.CloseIdleConnections)
+	status := func(c *http.Client, url string, headers ...string) int {
+		t.Helper()
+		r, _ := http.NewRequestWithContext(t.Context(), "GET", url, nil)
+		for _, h := range headers {
+			r.Header.Set("X-Long", h)
+		}
+		res, err := c.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _ = io.Copy(io.Discard, res.Body)
+		_ = res.Body.Close()
+		return res.StatusCode
+	}
+	if got := status(before, g.URL+"/one"); got != 200 {
+		t.Fatalf("before: %d", got)
+	}
+	free := freeAddress(t)
+	freeAdmin := freeAddress(t)
+	moved := strings.Replace(head, "listen: 127.0.0.1:0\nadmin: {listen: 127.0.0.1:0}", "listen: "+free+"\nadmin: {listen: "+freeAdmin+"}\nlimits: {max_header: 8KiB, idle_timeout: 1m}", 1)
+	g.rewrite(t, moved+routes)
+	if got := status(before, g.URL+"/one"); got != 200 {
+		t.Errorf("on the connection from before: %d", got)
+	}
+	if got := send(t, "GET", "http://"+free+"/one", ""); got.Status != 200 {
+		t.Errorf("on the new socket: %d", got.Status)
+	}
+	if got := send(t, "GET", "http://"+free+"/one", "", "X-Long: "+strings.Repeat("x", 10<<10)); got.Status != 431 {
+		t.Errorf("a long header: %d", got.Status)
+	}
+	if got := send(t, "GET", "http://"+freeAdmin+"/readyz", ""); got.Status != 200 {
+		t.Errorf("/readyz on the new socket: %d", got.Status)
+	}
+	await(t, "the old sockets to close", func() bool {
+		for _, url := range []string{g.URL, g.Admin} {
+			if conn, err := net.Dial("tcp", strings.TrimPrefix(url, "http://")); err == nil {
+				_ = conn.Close()
+				return false
+			}
+		}
+		return true
+	})
+	g.rewrite(t, strings.Replace(moved, "admin: {listen: "+freeAdmin+"}", `admin: {listen: ""}`, 1)+routes)
+	await(t, "the admin socket to close", func() bool {
+		conn, err := net.Dial("tcp", freeAdmin)
+		if err == nil {
+			_ = conn.Close()
+		}
+		return err != nil
+	})
+	g.rewrite(t, moved+routes)
+	if got := send(t, "GET", "http://"+freeAdmin+"/readyz", ""); got.Status != 200 {
+		t.Errorf("/readyz on the reopened socket: %d", got.Status)
+	}
+}
+
+// freeAddress is an address of this machine that nobody listens on.
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	return l.Addr().String()
+}
+
+func TestReloadChangesLogLevelAndAccessLog(t *testing.T) {
+	t.Parallel()
+	up := startEcho(t)
+	text := head + "routes:\n" + fmt.Sprintf(publicRoute, "one", "/one", up.URL)
+	g := startFile(t, text, nil)
+	_ = send(t, "GET", g.URL+"/one", "")
+	await(t, "a line", func() bool { return strings.Contains(g.Access.String(), "\n") })
+	file := filepath.Join(t.TempDir(), "access.log")
+	g.rewrite(t, text+"telemetry: {log_level: error, access_log: "+file+"}\n")
+	_ = send(t, "GET", g.URL+"/one", "")
+	lines := func(name string) int { text, _ := os.ReadFile(name); return strings.Count(string(text), "\n") }
+	await(t, "a line in the file", func() bool { return lines(file) == 1 })
+	if err := os.Rename(file, file+".1"); err != nil { // as logrotate does
+		t.Fatal(err)
+	}
+	if err := g.reload(); err != nil {
+		t.Fatal(err)
+	}
+	_ = send(t, "GET", g.URL+"/one", "")
+	await(t, "a line in the new file", func() bool { return lines(file) == 1 && lines(file+".1") == 1 })
+	if n := strings.Count(g.Access.String(), "\n"); n != 1 {
+		t.Errorf("%d lines where the log was before, want 1", n)
+	}
+	if strings.Contains(g.Log.String(), "level=INFO msg=\"configuration reloaded\"") {
+		t.Error("information is logged at level error")
 	}
 }
