@@ -151,6 +151,9 @@ func TestReloadRefusesWhatIsWrongAndKeepsServing(t *testing.T) {
 		if !errors.Is(err, admin.ErrRefused) || !strings.Contains(err.Error(), test.want) {
 			t.Errorf("%s: %v, want %s", name, err, test.want)
 		}
+		if got := send(t, "POST", g.Admin+"/api/v1/reload", ""); got.Status != 422 || !strings.Contains(got.Body, test.want) {
+			t.Errorf("%s: the admin call answers %d %s", name, got.Status, got.Body)
+		}
 		if !strings.Contains(g.Log.String(), test.want) {
 			t.Errorf("%s: the log does not tell", name)
 		}
@@ -161,7 +164,10 @@ func TestReloadRefusesWhatIsWrongAndKeepsServing(t *testing.T) {
 			t.Errorf("%s: last reload successful: %s", name, got)
 		}
 	}
-	g.rewrite(t, good)
+	g.write(t, good)
+	if got := send(t, "POST", g.Admin+"/api/v1/reload", ""); got.Status != 200 {
+		t.Errorf("a good one: the admin call answers %d %s", got.Status, got.Body)
+	}
 	if got := scrape(t, g.running, "gateway_config_last_reload_successful"); got != "1" {
 		t.Errorf("after a good one: %s", got)
 	}

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"path/filepath"
 	"runtime"
 	"runtime/pprof"
 	"strconv"
@@ -92,13 +93,15 @@ func TestReloadsUnderLoadLoseNothing(t *testing.T) {
 	for i := range 10 {
 		env[fmt.Sprintf("KEY_%d", i)] = "upstream-key"
 	}
+	text += fmt.Sprintf("telemetry: {access_log: %q}\naudit: {path: %q, hmac_key: \"${secret:jwt/key}\"}\n", filepath.Join(t.TempDir(), "access.log"), filepath.Join(t.TempDir(), "audit.jsonl"))
 	g := startFile(t, text, env)
 	token := demoToken(t, peer.URL)
+	files := func() int { list, _ := os.ReadDir("/proc/self/fd"); return len(list) } // none where there is no /proc
 	baseline := func() int { runtime.GC(); return runtime.NumGoroutine() }
 	if err := g.reload(); err != nil {
 		t.Fatal(err)
 	}
-	before := baseline()
+	before, filesBefore := baseline(), files()
 
 	load := startCallers(t, 4, func(ctx context.Context, client *http.Client) error {
 		for _, path := range []string{"/one", "/changes"} {
@@ -134,10 +137,10 @@ func TestReloadsUnderLoadLoseNothing(t *testing.T) {
 		t.Errorf("%d fetches of the unchanged key set", n)
 	}
 	up.CloseClientConnections()
-	for deadline := time.Now().Add(20 * time.Second); baseline() > before+5; time.Sleep(50 * time.Millisecond) {
+	for deadline := time.Now().Add(20 * time.Second); baseline() > before+5 || files() > filesBefore+5; time.Sleep(50 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			_ = pprof.Lookup("goroutine").WriteTo(os.Stderr, 1)
-			t.Fatalf("%d goroutines before, %d after %d reloads", before, baseline(), reloads)
+			t.Fatalf("%d goroutines and %d files before, %d and %d after %d reloads", before, filesBefore, baseline(), files(), reloads)
 		}
 	}
 }
