@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"slices"
 	"strings"
 	"time"
 
@@ -15,6 +14,7 @@ import (
 	"github.com/sallyport/sallyport/internal/problem"
 	"github.com/sallyport/sallyport/internal/ratelimit"
 	"github.com/sallyport/sallyport/internal/secrets"
+	"github.com/sallyport/sallyport/internal/telemetry"
 	"github.com/sallyport/sallyport/internal/token"
 )
 
@@ -46,16 +46,17 @@ type TokenEvent struct {
 // TokenService is a small issuer (CONTRACT 8): it gives tokens to clients it
 // knows, and tells of them to those who ask.
 type TokenService struct {
-	path, issuer string
-	expiry       time.Duration
-	keys         *secrets.Derived[*signingKeys]
-	clients      *clientList
-	failures     *ratelimit.Limiter
-	revoked      *Revocations
-	audit        func(context.Context, TokenEvent) error
-	metadata     []byte // nil: the issuer is no URL, so there is none
-	now          func() time.Time
-	log          *slog.Logger
+	issuer    string
+	endpoints map[string]endpoint // by path
+	expiry    time.Duration
+	keys      *secrets.Derived[*signingKeys]
+	clients   *clientList
+	failures  *ratelimit.Limiter
+	revoked   *Revocations
+	audit     func(context.Context, TokenEvent) error
+	metadata  []byte // nil: the issuer is no URL, so there is none
+	now       func() time.Time
+	log       *slog.Logger
 }
 
 // signingKeys are the first key, which signs, and what all of them are for.
@@ -75,22 +76,21 @@ type TokenCaller struct {
 // NewTokenService returns the service; it reads no secret before it is asked.
 func NewTokenService(o TokenOptions) *TokenService {
 	s := &TokenService{
-		path: o.Path, issuer: o.Issuer, expiry: o.Expiry.Truncate(time.Second), failures: o.Failures, revoked: o.Revoked, audit: o.Audit,
+		issuer: o.Issuer, expiry: o.Expiry.Truncate(time.Second), failures: o.Failures, revoked: o.Revoked, audit: o.Audit,
 		keys: secrets.Derive(o.SigningKeys, parseSigningKeys), clients: newClientList(o.Clients, o.Workers),
 		metadata: metadataOf(o.Issuer, o.Path), now: o.Now, log: o.Log,
 	}
 	if s.now == nil {
 		s.now = time.Now
 	}
-	if s.log == nil {
-		s.log = slog.New(slog.DiscardHandler)
-	}
+	s.log = telemetry.Discard(s.log)
 	if s.revoked == nil {
 		s.revoked = NewRevocations(0)
 	}
 	if s.audit == nil {
 		s.audit = func(context.Context, TokenEvent) error { return nil }
 	}
+	s.endpoints = s.endpointsAt(o.Path)
 	return s
 }
 
@@ -117,22 +117,30 @@ func parseSigningKeys(s secrets.Secret) (*signingKeys, error) {
 	return keys, err
 }
 
+// endpoint is what answers at one path.
+type endpoint struct {
+	method string
+	answer func(http.ResponseWriter, *http.Request, TokenCaller)
+}
+
+// endpointsAt are the service's, by path: those below path, and its metadata.
+func (s *TokenService) endpointsAt(path string) map[string]endpoint {
+	all := map[string]endpoint{
+		path + "/token":      {http.MethodPost, s.grant},
+		path + "/introspect": {http.MethodPost, s.introspect},
+		path + "/revoke":     {http.MethodPost, s.revoke},
+		path + "/jwks.json":  {http.MethodGet, s.publish},
+	}
+	for _, at := range MetadataPaths(s.issuer) {
+		all[at] = endpoint{http.MethodGet, s.tellMetadata}
+	}
+	return all
+}
+
 // Serve answers a request for a path below the service's own, or for its
 // metadata.
 func (s *TokenService) Serve(w http.ResponseWriter, r *http.Request, from TokenCaller) {
-	type endpoint struct {
-		method string
-		answer func(http.ResponseWriter, *http.Request, TokenCaller)
-	}
-	at, found := map[string]endpoint{
-		s.path + "/token":      {http.MethodPost, s.grant},
-		s.path + "/introspect": {http.MethodPost, s.introspect},
-		s.path + "/revoke":     {http.MethodPost, s.revoke},
-		s.path + "/jwks.json":  {http.MethodGet, s.publish},
-	}[r.URL.Path]
-	if s.metadata != nil && slices.Contains(MetadataPaths(s.issuer), r.URL.Path) {
-		at, found = endpoint{http.MethodGet, s.tellMetadata}, true
-	}
+	at, found := s.endpoints[r.URL.Path]
 	switch {
 	case !found:
 		tell(w, http.StatusNotFound, "not-found", "nothing is served here", from)

@@ -77,7 +77,7 @@ func (p *Proxy) ready(r Route) (*route, error) {
 	if r.AddPrefix, err = normalise(r.AddPrefix); err != nil {
 		return nil, fmt.Errorf("add_prefix: %w", err)
 	}
-	rt := &route{Route: r, forward: newForwardings(r.Forward), params: Parameters(r.Path)}
+	rt := &route{Route: r, forward: newForwardings(r.Forward), read: foldedHeaders(r.Policy), params: Parameters(r.Path)}
 	var held []string
 	if r.Auth != nil {
 		rt.stripper, held = newStripper(r.Auth.Places())

@@ -49,13 +49,15 @@ func mentions(pair, name string) bool {
 // name of a parameter or cookie: PHP does with a space, dot or bracket for an
 // underscore, and with name[] as an array.
 func sameName(raw, name string) bool {
-	fold := strings.NewReplacer(" ", "_", ".", "_", "[", "_")
-	raw, name = strings.TrimSpace(raw), fold.Replace(name)
-	if base, _, found := strings.Cut(raw, "["); found && fold.Replace(base) == name {
+	raw, name = strings.TrimSpace(raw), underscored.Replace(name)
+	if base, _, found := strings.Cut(raw, "["); found && underscored.Replace(base) == name {
 		return true
 	}
-	return fold.Replace(raw) == name
+	return underscored.Replace(raw) == name
 }
+
+// underscored has what PHP turns into underscores in names turned into them.
+var underscored = strings.NewReplacer(" ", "_", ".", "_", "[", "_")
 
 // withoutCookie returns the cookies of the Cookie header lines but for those of
 // this name (RFC 6265, section 5.4), in any spelling that PHP and others read as

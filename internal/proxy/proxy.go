@@ -9,8 +9,9 @@
 //
 // The path is normalised once; what is matched is what is forwarded. A request
 // goes up only if every check passed and every credential of its route was
-// there. Header names are compared as the most careless upstream would read
-// them. Nothing a caller sends can make a new metric series.
+// there. Where a route only observes, a 401 or 403 is told and not made, and who
+// is not known gets no credential. Header names are compared as the most careless
+// upstream would read them. Nothing a caller sends can make a new metric series.
 package proxy
 
 import (
@@ -135,7 +136,8 @@ type route struct {
 	Route
 	params  []string // names of the path's parameters
 	forward []forwarding
-	set     []field // request_headers.set, in a fixed order
+	read    map[string]bool // header fields the policy asks for by name, folded
+	set     []field         // request_headers.set, in a fixed order
 	cleaner *cleaner
 	stripper
 	full      http.Handler

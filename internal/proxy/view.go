@@ -50,6 +50,15 @@ func (x *exchange) view() (*policy.Request, error) {
 	return r, nil
 }
 
+// foldedHeaders are the header fields that p asks for by name, as fold has them.
+func foldedHeaders(p *policy.Policy) map[string]bool {
+	folded := make(map[string]bool)
+	for _, name := range p.Reads().Headers.Names {
+		folded[fold(name)] = true
+	}
+	return folded
+}
+
 // viewHeaders are the fields named that go upstream as the caller's own, by
 // lower-case name, several of one name joined by commas (RFC 9110, section 5.3).
 func (x *exchange) viewHeaders(wanted policy.Names) (map[string]string, error) {
@@ -57,13 +66,9 @@ func (x *exchange) viewHeaders(wanted policy.Names) (map[string]string, error) {
 		return nil, nil
 	}
 	view, folded := make(map[string]string), make(map[string]string)
-	read := make(map[string]bool)
-	for _, name := range wanted.Names {
-		read[fold(name)] = true
-	}
 	for name, values := range x.fields.All() {
 		key := fold(name)
-		if !wanted.All && !read[key] || x.route.cleaner.drops(name, x.trusted) || x.hopByHop(name) {
+		if !wanted.All && !x.route.read[key] || x.route.cleaner.drops(name, x.trusted) || x.hopByHop(name) {
 			continue
 		}
 		stripped := http.Header{name: slices.Clone(values)}
@@ -136,7 +141,7 @@ func foldParameter(name string) string {
 	name = strings.TrimLeft(name, " ")
 	name, _, _ = strings.Cut(name, "[")
 	name, _, _ = strings.Cut(name, "\x00")
-	return strings.ToLower(strings.NewReplacer(".", "_", " ", "_").Replace(name))
+	return strings.ToLower(underscored.Replace(name))
 }
 
 // viewParams are the parameters of the route's path, decoded once, as the
