@@ -21,6 +21,7 @@ import (
 	"golang.org/x/sync/singleflight"
 
 	"github.com/sallyport/sallyport/internal/secrets"
+	"github.com/sallyport/sallyport/internal/telemetry"
 	"github.com/sallyport/sallyport/internal/token"
 )
 
@@ -91,9 +92,7 @@ func NewIntrospection(o IntrospectionOptions) (*Introspection, error) {
 	if n.now == nil {
 		n.now = time.Now
 	}
-	if n.log == nil {
-		n.log = slog.New(slog.DiscardHandler)
-	}
+	n.log = telemetry.Discard(n.log)
 	n.log = n.log.With("issuer", o.Issuer, "url", n.shown)
 	n.client = new(http.Client)
 	if o.Client != nil {

@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/sallyport/sallyport/internal/telemetry"
 	"github.com/sallyport/sallyport/internal/token"
 )
 
@@ -86,9 +87,7 @@ func NewIssuer(o IssuerOptions) (*Issuer, error) {
 	if i.now == nil {
 		i.now = time.Now
 	}
-	if i.log == nil {
-		i.log = slog.New(slog.DiscardHandler)
-	}
+	i.log = telemetry.Discard(i.log)
 	i.log = i.log.With("issuer", i.name)
 	for _, typ := range o.TokenTypes {
 		i.types = append(i.types, normalType(typ))

@@ -18,6 +18,7 @@ import (
 
 	"github.com/cenkalti/backoff/v5"
 
+	"github.com/sallyport/sallyport/internal/telemetry"
 	"github.com/sallyport/sallyport/internal/token"
 )
 
@@ -101,9 +102,7 @@ func NewKeySet(o KeySetOptions) (*KeySet, error) {
 	if k.now == nil {
 		k.now = time.Now
 	}
-	if k.log == nil {
-		k.log = slog.New(slog.DiscardHandler)
-	}
+	k.log = telemetry.Discard(k.log)
 	k.log = k.log.With("issuer", o.Issuer, "url", k.shown)
 	k.client = new(http.Client)
 	if o.Client != nil {

@@ -2,9 +2,11 @@
 //
 // An [Authenticator] stands on each route. It finds the one credential of a
 // [Request] in the places the route accepts, and hands it to the [Kind] it is
-// of. For a token that is the [Issuer] it names among those the route trusts:
-// where signature and claims are in order, there is a [Principal]. Keys come
-// from a [KeySource]: the secret store ([StaticKeys]) or a URL ([KeySet]).
+// of: [Tokens], [APIKeys], [ClientCertificates]. For a token that is the [Issuer]
+// it names among those the route trusts: where signature and claims are in order,
+// there is a [Principal]. Keys come from a [KeySource]: the secret store
+// ([StaticKeys]) or a URL ([KeySet]). An opaque token is the issuer's own to judge
+// ([Introspection]).
 //
 // # Security
 //
@@ -19,7 +21,11 @@
 // No request waits for keys. They are fetched in the background, at most once
 // per cooldown because of unknown kids, and a fetch that fails takes no key
 // away. Where keys are not to be had the answer is [ErrUnavailable], never a
-// principal.
+// principal. What is waited for, in bounded time, is the issuer's word on one
+// opaque token and the turn of a slow hash.
+//
+// What is remembered of tokens and keys ([Cache]) stands under keyed hashes, is
+// bounded, and decides nothing by itself.
 package auth
 
 import "time"

@@ -2,9 +2,11 @@
 // credential.
 //
 // A [Credential] has a [Placement], where in the request it goes, and a value.
-// [Static] and [Basic] take theirs from the secret backend as it stands; an
-// [OAuth2] fetches its tokens from a token endpoint and renews them in the
-// background, ahead of expiry, one fetch at a time.
+// [Static] and [Basic] take theirs from the secret backend as it stands; a
+// [Signed] signs a token itself. An [OAuth2] fetches its tokens from a token
+// endpoint and renews them in the background, ahead of expiry, one fetch at a
+// time; a [TokenExchange] has the token of each caller exchanged there
+// ([WithCaller]).
 //
 // # Security
 //

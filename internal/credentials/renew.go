@@ -14,6 +14,7 @@ import (
 	"github.com/cenkalti/backoff/v5"
 
 	"github.com/sallyport/sallyport/internal/secrets"
+	"github.com/sallyport/sallyport/internal/telemetry"
 )
 
 const (
@@ -92,7 +93,7 @@ func newRenewer(r *renewer) *renewer {
 	if r.now == nil {
 		r.now = time.Now
 	}
-	r.log = cmp.Or(r.log, slog.New(slog.DiscardHandler)).With("credential", r.name, "type", r.kind)
+	r.log = telemetry.Discard(r.log).With("credential", r.name, "type", r.kind)
 	r.poked = make(chan struct{}, 1)
 	r.pending = newAttempt()
 	return r

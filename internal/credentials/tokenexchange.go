@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sync/singleflight"
 
 	"github.com/sallyport/sallyport/internal/secrets"
+	"github.com/sallyport/sallyport/internal/telemetry"
 )
 
 const (
@@ -91,7 +92,7 @@ func NewTokenExchange(o OAuth2Options) (*TokenExchange, error) {
 	if at.grant.EndpointParams.Get("subject_token_type") == "" {
 		x.form.Set("subject_token_type", typeAccessToken)
 	}
-	x.log = cmp.Or(withURL(o.Log, o.TokenURL), slog.New(slog.DiscardHandler)).With("credential", o.Name, "type", "token_exchange")
+	x.log = telemetry.Discard(withURL(o.Log, o.TokenURL)).With("credential", o.Name, "type", "token_exchange")
 	at.changed(x.retry)
 	return x, nil
 }

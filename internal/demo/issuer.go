@@ -28,6 +28,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/sallyport/sallyport/internal/telemetry"
 	"github.com/sallyport/sallyport/internal/token"
 )
 
@@ -80,7 +81,7 @@ func NewIssuer(o IssuerOptions) (*Issuer, error) {
 	}
 	i := &Issuer{
 		mux: http.NewServeMux(), url: o.URL, base: strings.TrimRight(o.URL, "/"), clients: clients,
-		signer: signer, now: o.Now, log: cmp.Or(o.Log, slog.New(slog.DiscardHandler)),
+		signer: signer, now: o.Now, log: telemetry.Discard(o.Log),
 	}
 	if i.now == nil {
 		i.now = time.Now

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+
+	"github.com/sallyport/sallyport/internal/telemetry"
 )
 
 // AWSOptions tune an AWS. The zero value takes all from the environment and the
@@ -52,9 +54,7 @@ const awsReconnect = 2 * time.Second
 // is written wrong, and a region that is missing, are errors.
 func NewAWS(ctx context.Context, o AWSOptions) (*AWS, error) {
 	a := &AWS{options: o, log: o.Log, connected: time.Now()}
-	if a.log == nil {
-		a.log = slog.New(slog.DiscardHandler)
-	}
+	a.log = telemetry.Discard(a.log)
 	var err error
 	if a.client, err = o.connect(ctx); err != nil {
 		return nil, err

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+
+	"github.com/sallyport/sallyport/internal/telemetry"
 )
 
 // maxFile bounds a secret's file, in bytes.
@@ -41,9 +43,7 @@ func NewFile(dir string, log *slog.Logger) (*File, error) {
 	if info, err := os.Stat(abs); err == nil && !info.IsDir() {
 		return nil, fmt.Errorf("file: folder %s: %w: it is not a folder", dir, ErrInvalid)
 	}
-	if log == nil {
-		log = slog.New(slog.DiscardHandler)
-	}
+	log = telemetry.Discard(log)
 	return &File{dir: abs, log: log, warned: make(map[string]bool)}, nil
 }
 

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/sallyport/sallyport/internal/telemetry"
 )
 
 // Options tune a Store. The zero value is ready for use.
@@ -74,9 +76,7 @@ func NewStore(b Backend, o Options) *Store {
 	if s.now == nil {
 		s.now = time.Now
 	}
-	if s.log == nil {
-		s.log = slog.New(slog.DiscardHandler)
-	}
+	s.log = telemetry.Discard(s.log)
 	if s.maxStale > 0 { // or a value goes stale between two good reads
 		s.refresh = min(s.refresh, max(s.maxStale/2, 1))
 	}

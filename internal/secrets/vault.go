@@ -14,6 +14,8 @@ import (
 
 	"github.com/hashicorp/vault/api"
 	"golang.org/x/sync/singleflight"
+
+	"github.com/sallyport/sallyport/internal/telemetry"
 )
 
 const (
@@ -101,9 +103,7 @@ func NewVault(o VaultOptions) (*Vault, error) {
 	if v.now == nil {
 		v.now = time.Now
 	}
-	if v.log == nil {
-		v.log = slog.New(slog.DiscardHandler)
-	}
+	v.log = telemetry.Discard(v.log)
 	var err error
 	switch {
 	case v.version != 1 && v.version != 2:
