@@ -232,6 +232,9 @@ func (g *Gateway) forgetSeries(last *generation) {
 	if current.config.Crypto == nil && last.config.Crypto != nil {
 		g.traffic.Forget(config.CryptoRoute)
 	}
+	if current.config.TokenService == nil && last.config.TokenService != nil {
+		g.traffic.Forget(tokenRoute)
+	}
 	for name := range last.credentials {
 		if current.credentials[name] == nil {
 			g.refreshes.Forget(name)

@@ -223,3 +223,20 @@ routes: [{name: all, path: /*, auth: public, upstream: "http://127.0.0.1:1"}]
 		t.Errorf("audit: %s", got)
 	}
 }
+
+// A reload takes away the series of a token service that is no more.
+func TestReloadForgetsTheSeriesOfTheTokenService(t *testing.T) {
+	t.Parallel()
+	stored, _ := newJWK(t, "issuer-1")
+	rest := head + "routes:\n  - {name: a, path: /a, auth: public, upstream: \"http://127.0.0.1:1\"}\n"
+	service := `token_service: {path: /oauth2, issuer: "https://gateway.test", signing_keys: "${secret:signing}"}` + "\n"
+	g := startFile(t, rest+service, environment{"SIGNING": stored})
+	told := func() bool {
+		return strings.Contains(send(t, "GET", g.Admin+"/metrics", "").Body, `route="(token_service)"`)
+	}
+	if a := send(t, "GET", g.URL+"/oauth2/jwks.json", ""); a.Status != http.StatusOK || !told() {
+		t.Fatalf("keys: %d, series: %t", a.Status, told())
+	}
+	g.rewrite(t, rest)
+	await(t, "its series to go", func() bool { return !told() })
+}
