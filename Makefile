@@ -31,8 +31,9 @@ lint: ## gofmt, go vet, staticcheck, govulncheck, and shellcheck where there is 
 fuzz: ## every fuzz target for FUZZTIME=10s
 	@scripts/fuzz.sh $(FUZZTIME)
 
-bench: ## CPU time a request beside a bare ReverseProxy, in the same run
+bench: ## beside a bare ReverseProxy and bare primitives, in the same run; p99 under a flood of passwords
 	go test -run '^$$' -bench . -benchtime 1x ./internal/gateway/
+	go test -run '^$$' -bench Operations -benchtime 1x ./internal/crypto/
 
 demo: ## a legacy API, an issuer and the gateway on this machine
 	go run ./cmd/gateway demo

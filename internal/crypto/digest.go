@@ -5,6 +5,7 @@ import (
 	"crypto/sha3"
 	"crypto/sha512"
 	"crypto/subtle"
+	"encoding/hex"
 	"errors"
 	"fmt"
 
@@ -24,29 +25,41 @@ func Digests() []string {
 func Digest(algorithm string, data []byte) (string, error) {
 	switch algorithm {
 	case "sha224":
-		return fmt.Sprintf("%x", sha256.Sum224(data)), nil
+		sum := sha256.Sum224(data)
+		return hex.EncodeToString(sum[:]), nil
 	case "sha256":
-		return fmt.Sprintf("%x", sha256.Sum256(data)), nil
+		sum := sha256.Sum256(data)
+		return hex.EncodeToString(sum[:]), nil
 	case "sha384":
-		return fmt.Sprintf("%x", sha512.Sum384(data)), nil
+		sum := sha512.Sum384(data)
+		return hex.EncodeToString(sum[:]), nil
 	case "sha512":
-		return fmt.Sprintf("%x", sha512.Sum512(data)), nil
+		sum := sha512.Sum512(data)
+		return hex.EncodeToString(sum[:]), nil
 	case "sha512-256":
-		return fmt.Sprintf("%x", sha512.Sum512_256(data)), nil
+		sum := sha512.Sum512_256(data)
+		return hex.EncodeToString(sum[:]), nil
 	case "sha3-224":
-		return fmt.Sprintf("%x", sha3.Sum224(data)), nil
+		sum := sha3.Sum224(data)
+		return hex.EncodeToString(sum[:]), nil
 	case "sha3-256":
-		return fmt.Sprintf("%x", sha3.Sum256(data)), nil
+		sum := sha3.Sum256(data)
+		return hex.EncodeToString(sum[:]), nil
 	case "sha3-384":
-		return fmt.Sprintf("%x", sha3.Sum384(data)), nil
+		sum := sha3.Sum384(data)
+		return hex.EncodeToString(sum[:]), nil
 	case "sha3-512":
-		return fmt.Sprintf("%x", sha3.Sum512(data)), nil
+		sum := sha3.Sum512(data)
+		return hex.EncodeToString(sum[:]), nil
 	case "blake2b-256":
-		return fmt.Sprintf("%x", blake2b.Sum256(data)), nil
+		sum := blake2b.Sum256(data)
+		return hex.EncodeToString(sum[:]), nil
 	case "blake2b-384":
-		return fmt.Sprintf("%x", blake2b.Sum384(data)), nil
+		sum := blake2b.Sum384(data)
+		return hex.EncodeToString(sum[:]), nil
 	case "blake2b-512":
-		return fmt.Sprintf("%x", blake2b.Sum512(data)), nil
+		sum := blake2b.Sum512(data)
+		return hex.EncodeToString(sum[:]), nil
 	case "md5", "sha1", "sha-1":
 		return "", fmt.Errorf("%w: %s is broken, two texts of one digest can be made at will; use sha256", ErrDigest, algorithm)
 	}

@@ -124,9 +124,9 @@ func explain(err error) error {
 
 // parseKey reads a key in canonical base64, either alphabet, with its padding.
 func parseKey(t Type, text string) ([]byte, error) {
-	key, ok := decode(base64.StdEncoding, text)
+	key, ok := decode(standardBase64, text)
 	if !ok {
-		key, ok = decode(base64.URLEncoding, text)
+		key, ok = decode(urlBase64, text)
 	}
 	switch {
 	case !ok:
@@ -139,11 +139,20 @@ func parseKey(t Type, text string) ([]byte, error) {
 	return key, nil
 }
 
-// decode decodes text if it is exactly what its bytes encode to: no line
-// breaks, no stray bits, no missing padding.
-func decode(encoding *base64.Encoding, text string) ([]byte, bool) {
-	decoded, err := encoding.DecodeString(text)
-	return decoded, err == nil && encoding.EncodeToString(decoded) == text
+// The base64 of keys and ciphertexts, which takes no stray bits.
+var (
+	standardBase64 = base64.StdEncoding.Strict()
+	urlBase64      = base64.URLEncoding.Strict()
+)
+
+// decode decodes text if it is exactly what its bytes encode to: no stray bits,
+// no missing padding, and none of the line breaks that base64 skips.
+func decode(strict *base64.Encoding, text string) ([]byte, bool) {
+	if strings.ContainsAny(text, "\r\n") {
+		return nil, false
+	}
+	decoded, err := strict.DecodeString(text)
+	return decoded, err == nil
 }
 
 // Rotate returns d with a fresh key as its new primary, one version above the

@@ -3,7 +3,6 @@ package crypto
 import (
 	"crypto/aes"
 	"crypto/sha256"
-	"encoding/base64"
 	"encoding/binary"
 	"time"
 
@@ -46,7 +45,7 @@ func (f fernetKey) open(token, _ []byte) ([]byte, error) {
 // maxAge its time counts, as the spec says: not older than that, and not more
 // than a minute ahead.
 func (k *Keyring) openFernet(token string, maxAge time.Duration) ([]byte, int, error) {
-	raw, ok := decode(base64.URLEncoding, token)
+	raw, ok := decode(urlBase64, token)
 	if !ok || len(raw) <= fernetOverhead || (len(raw)-fernetOverhead)%aes.BlockSize != 0 {
 		return nil, 0, ErrDecrypt // of another shape, which the library may not expect
 	}

@@ -35,6 +35,6 @@ func readSealed(text string) (version int, sealed []byte, ok bool) {
 	if err != nil || version < 1 || version > maxVersion || strconv.Itoa(version) != digits {
 		return 0, nil, false
 	}
-	sealed, ok = decode(base64.StdEncoding, encoded)
+	sealed, ok = decode(standardBase64, encoded)
 	return version, sealed, ok
 }

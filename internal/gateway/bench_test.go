@@ -48,6 +48,8 @@ func TestMain(m *testing.M) {
 		err = serveBare()
 	case "gateway":
 		err = serveWhole()
+	case "crypto":
+		err = serveCrypto()
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -77,7 +79,7 @@ func serveBare() error {
 func serveWhole() error {
 	env := environment{"JWT_KEY": hmacKey, "RSA_KEY": os.Getenv(keyVariable), "EC_KEY": os.Getenv(curveVariable), "UP": "upstream-key"}
 	keys := strings.Replace(head, "keys: [", `keys: [{kid: rsa, algorithm: RS256, key: "${secret:rsa/key}"}, {kid: ec, algorithm: ES256, key: "${secret:ec/key}"}, `, 1)
-	c, err := parseOnly(keys+fmt.Sprintf(`
+	return serveText(keys+fmt.Sprintf(`
 credentials: {up: {type: static, token: "${secret:up}"}}
 routes:
   - name: orders
@@ -88,6 +90,11 @@ routes:
     inject: up
     upstream: "%s"
 `, os.Getenv(upstreamVariable)), env)
+}
+
+// serveText serves with a configuration until the process is killed.
+func serveText(text string, env environment) error {
+	c, err := parseOnly(text, env)
 	if err != nil {
 		return err
 	}
